@@ -1,0 +1,1 @@
+"""What crosses a process boundary: events, topics, Redis keys and values, HTTP bodies, bundles, errors."""

@@ -1,0 +1,151 @@
+"""A packed candidate list: about 100 courses with component scores and causing courses.
+
+    header     u8 layout, u64 model epoch + 1, u64 catalogue epoch + 1, u64 learner-events offset + 1,
+               u64 activity offset + 1, u64 generated_at (us), u8 number of causes, u8 number of candidates: 43 bytes
+    range      per component: f32 lowest, f32 highest: 40 bytes
+    causes     each: 16 bytes event id, u8 length, course id
+    scores     f16 a candidate, descending
+    components u8 a candidate and component, linear between lowest and highest; candidate-major
+    cause      u8 a candidate: index of its cause, 255 = none
+    source     u8 a candidate: `Source`
+    ids        u8 length a candidate, then the ids one after the other
+
+About 1.5 kB for 100 candidates with 5-byte ids. Big-endian; the four version parts lie at fixed places because
+`stream/publish.lua` compares them (a list replaces another only if no part is lower).
+"""
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+LAYOUT: Final = 1
+MAX_CANDIDATES: Final = 250
+NO_CAUSE: Final = 255
+COMPONENTS: Final = ("collaborative", "item_item", "content", "popular", "trending")
+"""Component scores of a candidate, in packed order."""
+
+_HEADER: Final = struct.Struct(">BQQQQQBB")
+_RANGE: Final = struct.Struct(">" + "ff" * len(COMPONENTS))
+
+
+class Source(IntEnum):
+    """Why a course stands in a list: the component that speaks most for it."""
+
+    COLLABORATIVE = 0
+    CONTENT = 1
+    POPULAR = 2
+    TRENDING = 3
+    NEW = 4
+    INTERESTS = 5
+
+
+class Version(NamedTuple):
+    """What a list was made from. Offsets are -1 where there is none."""
+
+    model_epoch: int
+    catalogue_epoch: int
+    learner_offset: int
+    activity_offset: int
+
+
+class Cause(NamedTuple):
+    """A course of the learner's history that others were recommended for, and the event that put it there."""
+
+    course_id: str
+    event_id: bytes
+
+
+class Candidate(NamedTuple):
+    """A course in a list. `components` follow `COMPONENTS`; `cause` is an index into the list's causes, or None."""
+
+    course_id: str
+    score: float
+    components: tuple[float, ...]
+    source: Source
+    cause: int | None
+
+
+class CandidateList(NamedTuple):
+    """A learner's candidates, best first."""
+
+    version: Version
+    generated_us: int
+    causes: tuple[Cause, ...]
+    candidates: tuple[Candidate, ...]
+
+
+def _quantise(values: Sequence[float], low: float, high: float) -> list[int]:
+    width = high - low
+    return [round((value - low) / width * 255) if width > 0 else 0 for value in values]
+
+
+def pack_candidates(source: CandidateList) -> bytes:
+    """Return the packed list. Scores lose precision: f16 for the score, 1/255 of its range for a component.
+
+    >>> row = Candidate("c1", 0.5, (1.0, 0.0, 0.0, 0.25, 0.0), Source.CONTENT, 0)
+    >>> packed = pack_candidates(CandidateList(Version(7, 3, 40, -1), 9, (Cause("c0", bytes(16)),), (row,)))
+    >>> unpack_candidates(packed).candidates[0] == row, unpack_version(packed).learner_offset, len(packed)
+    (True, 40, 114)
+    """
+    version, rows = source.version, source.candidates
+    if len(rows) > MAX_CANDIDATES or len(source.causes) >= NO_CAUSE:
+        raise ValueError(f"a list holds at most {MAX_CANDIDATES} candidates and {NO_CAUSE - 1} causes")
+    columns = list(zip(*(row.components for row in rows), strict=True)) or [(0.0,)] * len(COMPONENTS)
+    ranges = [(min(column), max(column)) for column in columns]
+    quantised = [_quantise(column, *bounds) for column, bounds in zip(columns, ranges, strict=True)]
+    ids = [row.course_id.encode() for row in rows]
+    parts = [
+        _HEADER.pack(LAYOUT, *(part + 1 for part in version), source.generated_us, len(source.causes), len(rows)),
+        _RANGE.pack(*(bound for bounds in ranges for bound in bounds)),
+    ]
+    for cause in source.causes:
+        course_id = cause.course_id.encode()
+        parts += [cause.event_id, bytes([len(course_id)]), course_id]
+    parts.append(struct.pack(f">{len(rows)}e", *(row.score for row in rows)))
+    if rows:
+        parts.append(bytes(value for row in zip(*quantised, strict=True) for value in row))
+    parts.append(bytes(NO_CAUSE if row.cause is None else row.cause for row in rows))
+    parts.append(bytes(row.source for row in rows))
+    parts.append(bytes(len(course_id) for course_id in ids))
+    return b"".join(parts + ids)
+
+
+def unpack_version(packed: bytes) -> Version:
+    """Return what a packed list was made from."""
+    _, *parts = _HEADER.unpack_from(packed)[:5]
+    return Version(*(part - 1 for part in parts))
+
+
+def _unpack_causes(packed: bytes, count: int, at: int) -> tuple[tuple[Cause, ...], int]:
+    causes = []
+    for _ in range(count):
+        end = at + 17 + packed[at + 16]
+        causes.append(Cause(packed[at + 17 : end].decode(), packed[at : at + 16]))
+        at = end
+    return tuple(causes), at
+
+
+def unpack_candidates(packed: bytes) -> CandidateList:
+    """Return the list that `pack_candidates` packed."""
+    layout, *version, generated_us, num_causes, count = _HEADER.unpack_from(packed)
+    if layout != LAYOUT:
+        raise ValueError(f"candidate list of layout {layout}, expected {LAYOUT}")
+    bounds = _RANGE.unpack_from(packed, _HEADER.size)
+    steps = [(bounds[i], (bounds[i + 1] - bounds[i]) / 255) for i in range(0, len(bounds), 2)]
+    causes, at = _unpack_causes(packed, num_causes, _HEADER.size + _RANGE.size)
+    width = len(COMPONENTS)
+    scores = struct.unpack_from(f">{count}e", packed, at)
+    components = packed[at + 2 * count : at + (2 + width) * count]
+    at += (2 + width) * count
+    cause_of, source_of, lengths = (packed[at + i * count : at + (i + 1) * count] for i in range(3))
+    at += 3 * count
+    rows = []
+    for i in range(count):
+        end = at + lengths[i]
+        levels = components[i * width : (i + 1) * width]
+        values = tuple(low + step * level for (low, step), level in zip(steps, levels, strict=True))
+        cause = None if cause_of[i] == NO_CAUSE else cause_of[i]
+        rows.append(Candidate(packed[at:end].decode(), scores[i], values, Source(source_of[i]), cause))
+        at = end
+    return CandidateList(Version(*(part - 1 for part in version)), generated_us, causes, tuple(rows))

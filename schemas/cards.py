@@ -1,0 +1,44 @@
+"""What a card shows of a course: written to Redis by the stream, so that readers need no catalogue of their own."""
+
+from typing import Final
+
+import msgspec
+
+from schemas.courses import Course
+
+
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of a course that lists and filters need."""
+
+    course_id: str
+    title: str = ""
+    category: str = ""
+    instructor: str = ""
+    language: str = ""
+    level: str = ""
+    price: float | None = None
+    duration_minutes: float | None = None
+    url: str = ""
+    prerequisites: tuple[str, ...] = ()
+    num_subscribers: int | None = None
+    num_reviews: int | None = None
+    retired: bool = False
+
+
+_decoder: Final = msgspec.json.Decoder(Card)
+
+
+def card_of(course: Course) -> Card:
+    """Return the card of a course; a course without a title shows its id."""
+    values = {name: getattr(course, name) for name in Card.__struct_fields__}
+    return Card(**{**values, "title": course.title or course.course_id})
+
+
+def pack_card(card: Card) -> bytes:
+    """Return the card as compact JSON."""
+    return msgspec.json.encode(card)
+
+
+def unpack_card(packed: bytes) -> Card:
+    """Return the card that was packed."""
+    return _decoder.decode(packed)

@@ -1,0 +1,135 @@
+"""Records of the topic `control`: every decision that changes what is live, and the state they add up to."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import msgspec
+
+from schemas.errors import ConfigurationError
+
+
+class Genesis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="genesis"):
+    """The first record: the number of shards, for ever, and the first generation."""
+
+    partitions: int
+    generation: int = 0
+
+
+class ModelPublished(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model_published"):
+    """A bundle stands under `BUNDLE_URL/VERSION`; it is not live by this."""
+
+    version: str
+    digest: str
+    bootstrap: bool = False
+    offsets: dict[str, list[int]] = {}
+    metrics: dict[str, float] = {}
+
+
+class ModelPromoted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model_promoted"):
+    """This version is live from here on; this record's offset is the model epoch."""
+
+    version: str
+    reason: str = ""
+
+
+class ModelRolledBack(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model_rolled_back"):
+    """This earlier version is live again."""
+
+    version: str
+    reason: str = ""
+
+
+class GenerationSwapped(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="generation_swapped"):
+    """This generation of the state is live from here on."""
+
+    generation: int
+    digest: str = ""
+
+
+class RecordQuarantined(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="record_quarantined"):
+    """This record breaks the code; it is treated as a dead letter, by replays too."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+class RefitRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="refit_requested"):
+    """Somebody asked for a refit now."""
+
+    force: bool = False
+
+
+ControlRecord = (
+    Genesis | ModelPublished | ModelPromoted | ModelRolledBack | GenerationSwapped | RecordQuarantined | RefitRequested
+)
+_decoder: Final[msgspec.json.Decoder[ControlRecord]] = msgspec.json.Decoder(ControlRecord)
+
+
+def encode_control(record: ControlRecord) -> bytes:
+    """Return a record's bytes."""
+    return msgspec.json.encode(record)
+
+
+def decode_control(raw: bytes) -> ControlRecord:
+    """Return the record; msgspec.DecodeError if it is of a kind this version does not know."""
+    return _decoder.decode(raw)
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A published version and whether it has ever been live."""
+
+    record: ModelPublished
+    offset: int
+    published_ms: int
+    promoted: bool = False
+
+
+@dataclass(frozen=True)
+class ControlState:
+    """What is live after the records up to `offset`. Folding is pure: every process comes to the same state."""
+
+    offset: int = -1
+    partitions: int = 0
+    generation: int = 0
+    generation_offset: int = -1
+    model_version: str = ""
+    model_epoch: int = -1
+    models: dict[str, PublishedModel] = field(default_factory=dict)
+    quarantined: frozenset[tuple[str, int, int]] = frozenset()
+    unknown: int = 0
+
+    def apply(self, raw: bytes, offset: int, appended_ms: int) -> "ControlState":
+        """Return the state after one more record; one of a kind from a later version is counted and skipped."""
+        try:
+            record = decode_control(raw)
+        except msgspec.DecodeError:
+            return replace(self, offset=offset, unknown=self.unknown + 1)
+        state = replace(self, offset=offset)
+        match record:
+            case Genesis() if self.partitions == 0:
+                return replace(state, partitions=record.partitions, generation=record.generation)
+            case ModelPublished():
+                model = PublishedModel(record, offset, appended_ms)
+                return replace(state, models={**self.models, record.version: model})
+            case ModelPromoted() | ModelRolledBack() if record.version in self.models:
+                model = replace(self.models[record.version], promoted=True)
+                models = {**self.models, record.version: model}
+                return replace(state, model_version=record.version, model_epoch=offset, models=models)
+            case GenerationSwapped():
+                return replace(state, generation=record.generation, generation_offset=offset)
+            case RecordQuarantined():
+                place = (record.topic, record.partition, record.offset)
+                return replace(state, quarantined=self.quarantined | {place})
+            case _:
+                return state
+
+    def check_partitions(self, topic: str, partitions: int) -> None:
+        """Raise ConfigurationError unless the broker's topic has the number of shards fixed at the start."""
+        if self.partitions and self.partitions != partitions:
+            raise ConfigurationError(
+                f"topic {topic} has {partitions} partitions, but the state was founded with {self.partitions}; "
+                "the number never changes: export the log and import it into a new system"
+            )

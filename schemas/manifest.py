@@ -1,0 +1,57 @@
+"""The manifest of a model bundle: what it was made from, what is in it, and the digests that prove it."""
+
+import hashlib
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from schemas.errors import BundleError
+
+MANIFEST_NAME: Final = "manifest.json"
+BUNDLE_FORMAT: Final = 1
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """A file of the bundle."""
+
+    bytes: Annotated[int, Meta(ge=0)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle says of itself. `digest` is over the files alone: same log + same seed = same digest."""
+
+    format: int = BUNDLE_FORMAT
+    version: str
+    digest: str
+    bootstrap: bool
+    created_at: str
+    offsets: dict[str, list[int]]
+    snapshot_digest: str
+    seed: int
+    git_commit: str
+    config: dict[str, int | float | str | list[float]]
+    metrics: dict[str, float]
+    champion_metrics: dict[str, float]
+    num_courses: int
+    files: dict[str, BundleFile]
+
+
+def digest_of(files: dict[str, BundleFile]) -> str:
+    """Return the SHA-256 over the names and digests of a bundle's files."""
+    lines = "".join(f"{name} {files[name].sha256}\n" for name in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def decode_manifest(raw: bytes) -> Manifest:
+    """Return the manifest, or raise BundleError if it is none or of another format."""
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{MANIFEST_NAME} cannot be read: {error}") from None
+    if manifest.format != BUNDLE_FORMAT:
+        raise BundleError(f"bundle {manifest.version} has format {manifest.format}, this code reads {BUNDLE_FORMAT}")
+    if manifest.digest != digest_of(manifest.files):
+        raise BundleError(f"bundle {manifest.version}: the digest in {MANIFEST_NAME} does not fit its files")
+    return manifest
