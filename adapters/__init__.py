@@ -1,1 +1,1 @@
-"""TODO."""
+"""Connections to Kafka, Redis and the bundle store, shared by the processes. Nothing here knows of recommending."""

@@ -1,6 +1,6 @@
 """A learner's activity, packed: soft state that expires, outside the digest and outside guarantees.
 
-A hash. Fields: `v:COURSE`, `c:COURSE`, `s:COURSE` -> u64 us of the newest view, click, showing (big-endian, newest wins);
+A hash. Fields: `v:COURSE`, `c:COURSE`, `s:COURSE` -> u64 us of the newest view, click, showing (big-endian);
 `q` -> the newest searches: each u64 us, u16 length, UTF-8; newest first, at most `MAX_SEARCHES`.
 """
 

@@ -247,9 +247,10 @@ def decode_event(raw: bytes) -> AnyEvent:
 def convert_event(body: object) -> AnyEvent:
     """Return the event that parsed JSON holds, or raise InvalidEventError naming the field."""
     try:
-        return msgspec.convert(body, AnyEvent)
+        event: AnyEvent = msgspec.convert(body, AnyEvent)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
+    return event
 
 
 def encode_event(event: AnyEvent) -> bytes:

@@ -11,8 +11,8 @@
 | `sweep` | `EPOCHS SCORE`: where the sweep to new epochs stands |
 
 The **header** of a history (its field "") holds four u64, big-endian, 32 bytes: offset + 1 of the last record of
-`learner-events` and of `activity` that concerned this learner (the state version), `erased_through` in us, and offset + 1 of
-the last erasure (a list computed before it is refused).
+`learner-events` and of `activity` that concerned this learner (the state version), `erased_through` in us, and
+offset + 1 of the last erasure (a list computed before it is refused).
 """
 
 import struct

@@ -1,0 +1,89 @@
+"""Producing to the log and reading it without a group."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.partitioner import murmur2
+
+from schemas.errors import LogTruncatedError
+
+_POLL_MS: Final = 500
+
+
+@lru_cache(maxsize=200_000)
+def shard_of(user_id: str, partitions: int) -> int:
+    """Return the partition that Kafka's default (murmur2) partitioner gives a learner's key.
+
+    >>> shard_of("u1", 16)
+    0
+    """
+    return int((murmur2(user_id.encode()) & 0x7FFFFFFF) % partitions)
+
+
+@asynccontextmanager
+async def open_producer(bootstrap_servers: str, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """Open an idempotent producer that waits for all replicas."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers, enable_idempotence=True, acks="all", **{"linger_ms": 2, **settings}
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def open_reader(bootstrap_servers: str, **settings: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer without a group: it reads what it is told, commits nothing, sees committed records only."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        **{"fetch_max_wait_ms": 100, **settings},
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Return a topic's partitions in order; empty if the topic does not exist."""
+    await consumer._client.force_metadata_update()  # a fresh group-less consumer has no topic metadata yet
+    numbers = consumer.partitions_for_topic(topic) or set()
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+async def end_offsets(consumer: AIOKafkaConsumer, topic: str) -> dict[TopicPartition, int]:
+    """Return the end offset (the next to be written) of each partition of a topic."""
+    ends: Mapping[TopicPartition, int] = await consumer.end_offsets(await partitions_of(consumer, topic))
+    return dict(ends)
+
+
+async def read_range(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, max_records: int = 2_000
+) -> AsyncIterator[tuple[list[ConsumerRecord], int]]:
+    """Yield (records, position) until the position reaches `end`: what lies below `position` has been read.
+
+    The position is the proof of what was read, since offsets may be missing (transactions, compaction).
+    Raises LogTruncatedError if the log no longer has `start`.
+    """
+    consumer.assign([partition])
+    consumer.seek(partition, start)
+    while start < end:
+        try:
+            batch = await consumer.getmany(partition, timeout_ms=_POLL_MS, max_records=max_records)
+            start = min(await consumer.position(partition), end)
+        except OffsetOutOfRangeError:
+            raise LogTruncatedError(
+                f"{partition.topic}:{partition.partition} no longer holds offset {start}: records were lost"
+            ) from None
+        yield [record for record in batch.get(partition, []) if record.offset < end], start

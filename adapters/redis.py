@@ -1,0 +1,58 @@
+"""Connecting to Redis, a single server or a cluster, and running Lua there."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from schemas.errors import ConfigurationError
+from schemas.settings import Connections
+
+Client = Redis | RedisCluster
+
+TIMEOUT_S: Final = 5.0
+
+
+def connect(connections: Connections) -> Client:
+    """Return a client; it connects at its first command. All our commands are safe to repeat, so it retries."""
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
+    settings: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": retry}
+    if connections.redis_cluster:
+        return RedisCluster.from_url(connections.redis_url, **settings)
+    errors = [RedisConnectionError, RedisTimeoutError]
+    return Redis.from_url(connections.redis_url, retry_on_error=errors, **settings)
+
+
+async def check_eviction(client: Client) -> None:
+    """Raise ConfigurationError if the server may evict state when its memory is full."""
+    answer = await client.info("memory")
+    nodes = answer.values() if "maxmemory_policy" not in answer else [answer]
+    for node in nodes:
+        policy = node["maxmemory_policy"]
+        if policy != "noeviction":
+            raise ConfigurationError(
+                f"Redis has maxmemory-policy {policy}, which drops learners' histories when memory is full; "
+                "set it to noeviction"
+            )
+
+
+class Script:
+    """A Lua script beside the module that uses it. Every key it touches is declared."""
+
+    def __init__(self, path: Path) -> None:
+        self._source = path.read_text()
+        self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
+        """Run the script, sending its source only to a server that does not know it."""
+        try:
+            return await client.evalsha(self._sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return await client.eval(self._source, len(keys), *keys, *args)

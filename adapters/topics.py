@@ -1,0 +1,71 @@
+"""Founding a system: the topics and the first record of `control`. Safe to repeat.
+
+Also a command, for stacks that have no `up`: `python -m adapters.topics`.
+"""
+
+import asyncio
+import os
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from adapters.follow import ControlLog, append_control
+from adapters.kafka import open_reader, partitions_of
+from schemas.control import Genesis
+from schemas.errors import ConfigurationError
+from schemas.settings import Connections
+from schemas.topics import ACTIVITY, LEARNER_EVENTS, TOPICS, Topic
+
+
+async def _create(admin: AIOKafkaAdminClient, topic: Topic, partitions: int, replication_factor: int) -> None:
+    new = NewTopic(topic.name, topic.partitions or partitions, replication_factor, topic_configs=topic.settings())
+    answer = await admin.create_topics([new])
+    for _, code, message in (error[:3] for error in answer.topic_errors):
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise ConfigurationError(f"topic {topic.name} could not be created: {for_code(code).__name__} {message}")
+
+
+async def check_partitions(bootstrap_servers: str) -> int:
+    """Return the number of shards; ConfigurationError if the broker's topics have another number of partitions."""
+    async with ControlLog(bootstrap_servers) as control, open_reader(bootstrap_servers) as reader:
+        for topic in (LEARNER_EVENTS, ACTIVITY):
+            control.state.check_partitions(topic, len(await partitions_of(reader, topic)))
+        return control.state.partitions
+
+
+async def ensure_topics(bootstrap_servers: str, partitions: int, replication_factor: int = 1) -> None:
+    """Create the topics that are missing and write the first record of `control` if there is none.
+
+    A system that was founded keeps its number of partitions: `partitions` counts for a new one only.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        for topic in TOPICS:
+            await _create(admin, topic, partitions, replication_factor)
+    finally:
+        await admin.close()
+    async with open_reader(bootstrap_servers) as reader:
+        present = len(await partitions_of(reader, LEARNER_EVENTS))
+    try:
+        async with ControlLog(bootstrap_servers):
+            pass
+    except ConfigurationError:
+        await append_control(bootstrap_servers, Genesis(partitions=present))
+    await check_partitions(bootstrap_servers)
+
+
+def main() -> None:
+    """Found the system that the environment names, with `PARTITIONS` shards (16)."""
+    connections = Connections()
+    asyncio.run(
+        ensure_topics(
+            connections.kafka_bootstrap_servers,
+            int(os.environ.get("PARTITIONS", "16")),
+            int(os.environ.get("REPLICATION_FACTOR", "1")),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
