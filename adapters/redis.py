@@ -1,23 +1,29 @@
 """Connecting to Redis, a single server or a cluster, and running Lua there."""
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
 
+logger: Final = logging.getLogger(__name__)
+
 Client = Redis | RedisCluster
+T = TypeVar("T")
 
 TIMEOUT_S: Final = 5.0
+_PASSING: Final = ("OOM", "MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
 
 
 def connect(connections: Connections) -> Client:
@@ -41,6 +47,25 @@ async def check_eviction(client: Client) -> None:
                 f"Redis has maxmemory-policy {policy}, which drops learners' histories when memory is full; "
                 "set it to noeviction"
             )
+
+
+def is_passing(error: RedisError) -> bool:
+    """Whether an error says that the server is away, full or read-only for now, and nothing of the call itself."""
+    return not isinstance(error, ResponseError) or any(word in str(error) for word in _PASSING)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Await `call()` until Redis answers; only an error that repeating can't mend is raised."""
+    delay_s = 0.05
+    while True:
+        try:
+            return await call()
+        except RedisError as error:
+            if not is_passing(error):
+                raise
+            logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, 1.0)
 
 
 class Script:

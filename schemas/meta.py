@@ -5,14 +5,15 @@
 | field | what |
 |---|---|
 | `generation` | the generation this copy of the view belongs to |
-| `status` | `building`, `live` or `retired` |
+| `status` | `wiping` (leftovers of a lost state), `building`, `live` or `retired` |
 | `nonce` | 32 hex digits, random for each meta: another one means this is not the state the worker knew |
 | `applied` | the last offset of `learner-events` merged; beginning - 1 of an empty partition |
-| `sweep` | `EPOCHS SCORE`: where the sweep to new epochs stands |
+| `sweep` | `MODEL CATALOGUE SCORE`: the epochs swept to, and the score of the last learner done (`-inf`: all) |
 
 The **header** of a history (its field "") holds four u64, big-endian, 32 bytes: offset + 1 of the last record of
-`learner-events` and of `activity` that concerned this learner (the state version), `erased_through` in us, and
-offset + 1 of the last erasure (a list computed before it is refused).
+`learner-events` and of `activity` that concerned this learner (the state version); the erasure threshold as the first
+8 bytes of a stamp (us << 4 | 15: a register whose head is not greater is erased), 0 if there is none; and offset + 1
+of the last erasure (a list computed before it is refused).
 """
 
 import struct
@@ -26,6 +27,7 @@ _HEADER: Final = struct.Struct(">QQQQ")
 class Status(StrEnum):
     """What a shard's state is good for."""
 
+    WIPING = "wiping"
     BUILDING = "building"
     LIVE = "live"
     RETIRED = "retired"
@@ -66,21 +68,17 @@ def unpack_meta(fields: dict[bytes, bytes]) -> Meta | None:
 
 def pack_header(header: Header) -> bytes:
     """Return the 32 bytes of a history's header."""
-    return _HEADER.pack(
-        header.learner_offset + 1,
-        header.activity_offset + 1,
-        header.erased_through_us,
-        header.erased_offset + 1,
-    )
+    threshold = header.erased_through_us << 4 | 15 if header.erased_through_us else 0
+    return _HEADER.pack(header.learner_offset + 1, header.activity_offset + 1, threshold, header.erased_offset + 1)
 
 
 def unpack_header(packed: bytes | None) -> Header:
     """Return the header of a history; that of an unknown learner if there is none.
 
-    >>> unpack_header(pack_header(Header(5, -1, 0, -1))) == Header(5), unpack_header(None) == Header()
-    (True, True)
+    >>> unpack_header(pack_header(Header(5, -1, 7, 3))), unpack_header(None) == Header()
+    (Header(learner_offset=5, activity_offset=-1, erased_through_us=7, erased_offset=3), True)
     """
     if not packed:
         return Header()
-    learner, activity, erased_through_us, erased = _HEADER.unpack(packed)
-    return Header(learner - 1, activity - 1, erased_through_us, erased - 1)
+    learner, activity, threshold, erased = _HEADER.unpack(packed)
+    return Header(learner - 1, activity - 1, threshold >> 4, erased - 1)

@@ -42,7 +42,7 @@ TOPICS: Final = (
     Topic(ACTIVITY, 0, _90_DAYS),
     Topic(COURSES, 1, {"cleanup.policy": "compact"}),
     Topic(CONTROL, 1, _FOR_EVER),
-    Topic(DEAD_LETTERS, 1, _90_DAYS),
+    Topic(DEAD_LETTERS, 1, {**_90_DAYS, "max.message.bytes": str(2 * MAX_MESSAGE_BYTES)}),  # room for the headers
 )
 
 

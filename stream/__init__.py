@@ -1,1 +1,1 @@
-"""TODO."""
+"""Faust: events in, histories and lists out."""

@@ -1,0 +1,224 @@
+-- Joins a run of consecutive records into the histories of one shard. Idempotent, commutative, associative.
+--
+-- KEYS  1 meta, 2 counts, 3 dirty, 4 learners; then for each learner: history, list, pending,
+--       and feedback if flag 2, profile if flag 4, and activity, embedding if flag 1
+-- ARGV  1 nonce, 2 first offset, 3 last offset, 4 time of the mark (ms), 5 "1": answer first enrolments;
+--       then two a learner: its last offset, its packed update (stream/merge.py: pack_update)
+-- Answers {"OK", {learner's place, list that stood before or false, course, ...}, ...}
+--      or {"ABSENT"}, {"RETIRED"}, {"NONCE"}, {"GAP", applied}
+--
+-- Everything is read and checked before the first write: there is no rollback. Stamps are compared byte by byte,
+-- since "<" on strings follows the server's locale; no number is formatted here, since Lua keeps 14 digits.
+
+local byte, sub = string.byte, string.sub
+local ERASED, FEEDBACK, PROFILE = 1, 2, 4
+local FIXED = { [1] = 24, [2] = 24, [3] = 28, [4] = 24, [5] = 36, [7] = 36, [8] = 25 }
+local ZERO = string.rep("\0", 8)
+
+local function greater(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x > y end
+  end
+  return #a > #b
+end
+
+local function u16(packed, at) return byte(packed, at) * 256 + byte(packed, at + 1) end
+
+local function register_end(packed, at)
+  local rank = byte(packed, at + 7) % 16
+  return at + (FIXED[rank] or 26 + u16(packed, at + 24)) - 1
+end
+
+local function kind_of(register)
+  local rank = byte(register, 8) % 16
+  return rank == 2 and 1 or rank
+end
+
+-- Adds the registers of a packed record to `cells` (kind -> register): the later writer, none that is erased.
+local function join_into(cells, packed, threshold)
+  local at = 1
+  while at <= #packed do
+    local last = register_end(packed, at)
+    local register = sub(packed, at, last)
+    local kind = kind_of(register)
+    if greater(sub(register, 1, 8), threshold) and (not cells[kind] or greater(register, cells[kind])) then
+      cells[kind] = register
+    end
+    at = last + 1
+  end
+end
+
+local function pack_cells(cells)
+  local parts = {}
+  for kind = 1, 12 do parts[#parts + 1] = cells[kind] end
+  return table.concat(parts)
+end
+
+-- The day of an enrolment that counts (u32 bytes), or nil: us = head / 16 is exact in a double.
+local function counted_day(packed)
+  if packed == "" or byte(packed, 8) % 16 ~= 1 then return nil end
+  local high, low = struct.unpack(">I4I4", packed)
+  local us = high * 268435456 + math.floor(low / 16)
+  return struct.pack(">I4", math.floor(us / 86400000000))
+end
+
+local meta = redis.call("HMGET", KEYS[1], "nonce", "status", "applied")
+if not meta[1] then return { "ABSENT" } end
+if meta[2] == "retired" then return { "RETIRED" } end
+if meta[1] ~= ARGV[1] then return { "NONCE" } end
+local applied, first, last = tonumber(meta[3]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if first > applied + 1 then return { "GAP", meta[3] } end
+if last <= applied then return { "OK" } end
+
+local writes, answer = {}, { "OK" }
+local function write(...) writes[#writes + 1] = { ... } end
+
+local function count(course, before, after)
+  local old, new = counted_day(before), counted_day(after)
+  if old == new then return end
+  if old then write("HINCRBY", KEYS[2], course .. old, "-1") end
+  if new then write("HINCRBY", KEYS[2], course .. new, "1") end
+end
+
+-- Joins `packed` with what stands in a hash field; answers what stood and what stands now.
+local function join_field(key, field, stood, packed, threshold)
+  local cells = {}
+  join_into(cells, stood, threshold)
+  join_into(cells, packed, threshold)
+  local joined = pack_cells(cells)
+  if joined == "" and stood ~= "" then
+    write("HDEL", key, field)
+  elseif joined ~= stood then
+    write("HSET", key, field, joined)
+  end
+  return joined
+end
+
+-- Reads `number` of (u8 length, field, u16 length, packed) into `fields` and their order.
+local function read_fields(update, at, number)
+  local fields, order = {}, {}
+  for _ = 1, number do
+    local name_end = at + byte(update, at)
+    local name = sub(update, at + 1, name_end)
+    local size = u16(update, name_end + 1)
+    fields[name] = sub(update, name_end + 3, name_end + 2 + size)
+    order[#order + 1] = name
+    at = name_end + 3 + size
+  end
+  return fields, order, at
+end
+
+-- What stands in the hash: for `names`, and for an erasure for every other field too, which joins `names`.
+local function read_stood(key, names, all)
+  local stood, known = {}, {}
+  for _, name in ipairs(names) do known[name] = true end
+  if all then
+    local flat = redis.call("HGETALL", key)
+    for i = 1, #flat, 2 do
+      stood[flat[i]] = flat[i + 1]
+      if flat[i] ~= "" and not known[flat[i]] then names[#names + 1] = flat[i] end
+    end
+  elseif #names > 0 then
+    local values = redis.call("HMGET", key, unpack(names))
+    for i, name in ipairs(names) do stood[name] = values[i] or nil end
+  end
+  return stood
+end
+
+local key_at = 4
+local function next_key()
+  key_at = key_at + 1
+  return KEYS[key_at]
+end
+
+local function drop_pending(key, courses, erased)
+  if erased then return write("DEL", key) end
+  if #courses == 0 then return end
+  local values = redis.call("HMGET", key, unpack(courses))
+  for i, course in ipairs(courses) do
+    if values[i] then
+      local high, low = struct.unpack(">I4I4", values[i])
+      if high * 4294967296 + low <= last then write("HDEL", key, course) end
+    end
+  end
+end
+
+-- The later of the header's part and the update's, 8 bytes each.
+local function later(header, at, given)
+  local known = sub(header, at, at + 7)
+  return greater(given, known) and given or known
+end
+
+-- Joins records into the history; answers whether any is left, and notes first enrolments.
+local function merge_history(place, history, list, courses, names, stood, threshold)
+  local firsts, holds = {}, false
+  for _, course in ipairs(names) do
+    local before = stood[course] or ""
+    local after = join_field(history, course, before, courses[course] or "", threshold)
+    count(course, before, after)
+    holds = holds or after ~= ""
+    local was_enrolled = before ~= "" and kind_of(before) == 1
+    if not was_enrolled and counted_day(after) then firsts[#firsts + 1] = course end
+  end
+  if ARGV[5] == "1" and #firsts > 0 then
+    answer[#answer + 1] = { place, redis.call("GET", list), unpack(firsts) }
+  end
+  return holds
+end
+
+-- Joins feedback or profile registers; answers where the update goes on, and whether any register is left.
+local function merge_beside(update, at, given, erased, threshold)
+  if not (given or erased) then return at, false end
+  local key, fields, names, holds = next_key(), {}, {}, false
+  if given then fields, names, at = read_fields(update, at + 2, u16(update, at)) end
+  local stood = read_stood(key, names, erased)
+  for _, name in ipairs(names) do
+    local joined = join_field(key, name, stood[name] or "", fields[name] or "", threshold)
+    holds = holds or joined ~= ""
+  end
+  return at, holds
+end
+
+local function merge_learner(place, score, update)
+  local flags = byte(update, 1)
+  local erased = flags % 2 == ERASED
+  local user_end = 2 + byte(update, 2)
+  local user = sub(update, 3, user_end)
+  local history, list, pending = next_key(), next_key(), next_key()
+  local header = redis.call("HGET", history, "") or string.rep("\0", 32)
+  local version = later(header, 1, sub(update, user_end + 1, user_end + 8))
+  local threshold = later(header, 17, sub(update, user_end + 9, user_end + 16))
+  local erasure = later(header, 25, sub(update, user_end + 17, user_end + 24))
+  local at = user_end + 25
+
+  local courses, names
+  courses, names, at = read_fields(update, at + 2, u16(update, at))
+  drop_pending(pending, names, erased)
+  local stood = read_stood(history, names, erased)
+  local holds = merge_history(place, history, list, courses, names, stood, threshold)
+  for _, flag in ipairs({ FEEDBACK, PROFILE }) do
+    local held
+    at, held = merge_beside(update, at, math.floor(flags / flag) % 2 == 1, erased, threshold)
+    holds = holds or held
+  end
+
+  local is_newer = version ~= sub(header, 1, 8)
+  local new_header = version .. sub(header, 9, 16) .. threshold .. erasure
+  if new_header ~= header then write("HSET", history, "", new_header) end
+  if erased then write("DEL", list, next_key(), next_key()) end
+  write("ZADD", KEYS[4], "GT", score, user)
+  if erased and not holds then
+    write("ZREM", KEYS[3], user)
+  elseif is_newer or erased then
+    write("ZADD", KEYS[3], ARGV[4], user)
+  end
+end
+
+for i = 6, #ARGV, 2 do merge_learner((i - 6) / 2, ARGV[i], ARGV[i + 1]) end
+for _, command in ipairs(writes) do
+  local value = redis.call(unpack(command))
+  if command[1] == "HINCRBY" and value == 0 then redis.call("HDEL", command[2], command[3]) end
+end
+redis.call("HSET", KEYS[1], "applied", ARGV[3])
+return answer

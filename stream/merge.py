@@ -1,0 +1,153 @@
+"""Joining a run of records in memory and merging it on the server: the one way into a learner's history."""
+
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from adapters.records import Record, read_event
+from adapters.redis import Client, Script
+from recommender.fold import erased_through_us, updates
+from schemas.control import ControlState
+from schemas.errors import InvalidEventError
+from schemas.events import Erased, LearnerEvent
+from schemas.registers import Rank, join_record, kind_of
+from stream.view import ShardView
+
+_MERGE: Final = Script(Path(__file__).with_name("merge.lua"))
+_ERASED, _FEEDBACK, _PROFILE = 1, 2, 4
+_SIZE: Final = struct.Struct(">H")
+_VERSION: Final = struct.Struct(">QQQ")
+
+
+@dataclass
+class LearnerUpdate:
+    """The joined registers of one learner in a run, packed; `offset` is the learner's last in it."""
+
+    records: dict[str, bytes] = field(default_factory=dict)
+    feedback: dict[str, bytes] = field(default_factory=dict)
+    profile: dict[str, bytes] = field(default_factory=dict)
+    offset: int = -1
+    erased_through_us: int = 0
+    erased_offset: int = -1
+
+    def take(self, event: LearnerEvent, offset: int, appended_ms: int) -> None:
+        """Join one more event."""
+        self.offset = max(self.offset, offset)
+        if isinstance(event, Erased):
+            self.erased_through_us = max(self.erased_through_us, erased_through_us(appended_ms))
+            self.erased_offset = max(self.erased_offset, offset)
+        for course_id, register in updates(event):
+            kind = kind_of(register)
+            if course_id is None:
+                name = str(kind)
+                self.profile[name] = max(self.profile.get(name, b""), register)
+            elif kind == Rank.FEEDBACK:
+                self.feedback[course_id] = max(self.feedback.get(course_id, b""), register)
+            else:
+                self.records[course_id] = join_record(self.records.get(course_id, b""), {kind: register})
+
+
+class DeadRecord(NamedTuple):
+    """A record that is no event, and why."""
+
+    record: Record
+    error: InvalidEventError
+
+
+class Run(NamedTuple):
+    """What the offsets `first` to `last` of a shard add up to."""
+
+    first: int
+    last: int
+    updates: dict[str, LearnerUpdate]
+    dead: list[DeadRecord]
+    num_records: int
+
+
+class FirstEnrolments(NamedTuple):
+    """Courses a learner enrolled in for the first time, and the packed list that stood before (None: none)."""
+
+    user_id: str
+    stood_before: bytes | None
+    course_ids: tuple[str, ...]
+
+
+class MergeAnswer(NamedTuple):
+    """`OK`, or why nothing was merged: `GAP`, `NONCE`, `ABSENT`, `RETIRED`."""
+
+    status: str
+    first_enrolments: tuple[FirstEnrolments, ...] = ()
+
+
+def join_run(records: Sequence[Record], first: int, last: int, control: ControlState) -> Run:
+    """Return what consecutive records add up to. Joining before sending changes nothing but the bytes sent."""
+    joined: dict[str, LearnerUpdate] = {}
+    dead = []
+    for record in records:
+        try:
+            event = read_event(record, control.partitions, control.quarantined)
+        except InvalidEventError as error:
+            dead.append(DeadRecord(record, error))
+            continue
+        joined.setdefault(event.user_id, LearnerUpdate()).take(event, record.offset, record.timestamp)  # type: ignore[arg-type]
+    return Run(first, last, joined, dead, len(records))
+
+
+def _pack_fields(fields: dict[str, bytes]) -> bytes:
+    parts = [_SIZE.pack(len(fields))]
+    for name, packed in fields.items():
+        key = name.encode()
+        parts += [bytes([len(key)]), key, _SIZE.pack(len(packed)), packed]
+    return b"".join(parts)
+
+
+def pack_update(user_id: str, update: LearnerUpdate) -> bytes:
+    """Return an update as `merge.lua` reads it.
+
+    u8 flags (1 erased, 2 feedback, 4 profile), u8 length, user id; u64 offset + 1, u64 erasure threshold as the head of
+    a stamp (0: none), u64 offset + 1 of the erasure; then sections of fields (u16 number; each u8 length, name, u16
+    length, packed): records, and as flagged feedback, profile. Big-endian.
+    """
+    flags = _ERASED * (update.erased_offset >= 0) | _FEEDBACK * bool(update.feedback) | _PROFILE * bool(update.profile)
+    user = user_id.encode()
+    threshold = update.erased_through_us << 4 | 15 if update.erased_through_us else 0
+    parts = [bytes([flags, len(user)]), user]
+    parts.append(_VERSION.pack(update.offset + 1, threshold, update.erased_offset + 1))
+    parts.append(_pack_fields(update.records))
+    parts += [_pack_fields(fields) for fields in (update.feedback, update.profile) if fields]
+    return b"".join(parts)
+
+
+def _learner_keys(view: ShardView, user_id: str, update: LearnerUpdate) -> list[str]:
+    keys, erased = view.keys, update.erased_offset >= 0
+    declared = [keys.history(user_id), keys.candidates(user_id), keys.pending(user_id)]
+    if update.feedback or erased:
+        declared.append(keys.feedback(user_id))
+    if update.profile or erased:
+        declared.append(keys.profile(user_id))
+    if erased:
+        declared += [keys.activity(user_id), keys.embedding(user_id)]
+    return declared
+
+
+async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
+    """Merge a run into the shard in one atomic call; answer why not if the state is not the one known."""
+    keys = view.keys
+    declared = [keys.meta, keys.counts, keys.dirty, keys.learners]
+    args: list[bytes | str | int] = [
+        view.nonce, run.first, run.last, int(time.time() * 1_000), "1" if want_firsts else "0",
+    ]  # fmt: skip
+    for user_id, update in run.updates.items():
+        declared += _learner_keys(view, user_id, update)
+        args += [update.offset, pack_update(user_id, update)]
+    answer = await _MERGE.run(client, declared, args)
+    users = list(run.updates)
+    firsts = tuple(
+        FirstEnrolments(users[place], stood or None, tuple(course.decode() for course in courses))
+        for place, stood, *courses in answer[1:]
+        if answer[0] == b"OK"
+    )
+    return MergeAnswer(answer[0].decode(), firsts)

@@ -1,0 +1,52 @@
+-- Publishes the lists of learners of one shard, each only if it is no older than what stands there.
+-- KEYS  1 meta, 2 dirty; then for each learner: history, list, embedding
+-- ARGV  1 nonce; then for each learner: user, version (4 x u64, as at offset 1 of a packed list), list, embedding
+--       an empty list: the learner has nothing of his own, what stood there goes
+-- Answers one digit a learner: 1 published, 0 refused; or "" if the shard is another's.
+local byte, sub = string.byte, string.sub
+local ZEROS = string.rep("\0", 32)
+
+local function compare(a, b, at)
+  for i = at, at + 7 do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x > y and 1 or -1 end
+  end
+  return 0
+end
+
+-- A list replaces another if no part of its version is lower, and at least one is higher.
+local function replaces(version, stood)
+  local higher = false
+  for at = 1, 25, 8 do
+    local order = compare(version, stood, at)
+    if order < 0 then return false end
+    higher = higher or order > 0
+  end
+  return higher
+end
+
+local meta = redis.call("HMGET", KEYS[1], "nonce", "status")
+if meta[1] ~= ARGV[1] or meta[2] == "retired" then return "" end
+local answer = {}
+for i = 0, (#ARGV - 1) / 4 - 1 do
+  local history, list, embedding = KEYS[3 + i * 3], KEYS[4 + i * 3], KEYS[5 + i * 3]
+  local user, version = ARGV[2 + i * 4], ARGV[3 + i * 4]
+  local packed, vector = ARGV[4 + i * 4], ARGV[5 + i * 4]
+  local header = redis.call("HGET", history, "")
+  local stood = redis.call("GETRANGE", list, 1, 32)
+  if #stood < 32 then stood = ZEROS end
+  -- A list from before the last erasure would bring back what was erased.
+  local state = sub(version, 17, 32)
+  local accepted = header and compare(state, sub(header, 25, 32), 1) >= 0 and replaces(version, stood)
+  if accepted and packed == "" then
+    redis.call("DEL", list, embedding)
+  elseif accepted then
+    redis.call("SET", list, packed)
+    if vector ~= "" then redis.call("SET", embedding, vector) end
+  end
+  if not header or (state == sub(header, 1, 16) and (accepted or version == stood)) then
+    redis.call("ZREM", KEYS[2], user)
+  end
+  answer[#answer + 1] = accepted and "1" or "0"
+end
+return table.concat(answer)
