@@ -75,6 +75,17 @@ class CandidateList(NamedTuple):
     candidates: tuple[Candidate, ...]
 
 
+_VERSION: Final = struct.Struct(">QQQQ")
+VERSION_AT: Final = 1
+"""Where a packed list holds its version, `VERSION_BYTES` long."""
+VERSION_BYTES: Final = 32
+
+
+def pack_version(version: Version) -> bytes:
+    """Return the 32 bytes of a version, as they stand in a packed list."""
+    return _VERSION.pack(*(part + 1 for part in version))
+
+
 def _quantise(values: Sequence[float], low: float, high: float) -> list[int]:
     width = high - low
     return [round((value - low) / width * 255) if width > 0 else 0 for value in values]

@@ -1,0 +1,33 @@
+"""`python -m stream`: one worker."""
+
+import asyncio
+import logging
+import sys
+
+import uvloop
+from prometheus_client import start_http_server
+
+from schemas.errors import CoursestreamError
+from stream.app import run
+from stream.settings import StreamSettings
+
+
+def main() -> int:
+    """Run a worker as the environment says; 1 if it can't be started."""
+    settings = StreamSettings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except CoursestreamError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Activity: weak signals that are joined into soft state and mark learners dirty."""
+
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+
+from adapters.records import Record, read_event
+from adapters.redis import Client, Script, patiently
+from schemas.activity import (
+    CLICKED,
+    MAX_COURSES,
+    MAX_SEARCHES,
+    SHOWN,
+    TTL_S,
+    VIEWED,
+    pack_moment,
+    pack_searches,
+)
+from schemas.control import ControlState
+from schemas.errors import InvalidEventError
+from schemas.events import ActivityEvent, Clicked, Searched, Shown, Viewed
+from stream.dead_letters import write_dead_letters
+from stream.merge import DeadRecord
+from stream.view import ShardView
+
+_ACTIVITY: Final = Script(Path(__file__).with_name("activity.lua"))
+_OFFSET: Final = struct.Struct(">Q")
+_PREFIXES: Final = {Viewed: VIEWED, Clicked: CLICKED, Shown: SHOWN}
+
+
+@dataclass
+class ActivityUpdate:
+    """One learner's activity in a batch; what was only shown changes no list."""
+
+    fields: dict[str, int] = field(default_factory=dict)
+    searches: list[tuple[int, str]] = field(default_factory=list)
+    offset: int = -1
+    marks: bool = False
+
+    def take(self, event: ActivityEvent, offset: int) -> None:
+        """Join one event."""
+        self.offset = max(self.offset, offset)
+        self.marks |= not isinstance(event, Shown)
+        if isinstance(event, Searched):
+            self.searches.append((event.occurred_us, event.query))
+        else:
+            name = _PREFIXES[type(event)] + event.course_id
+            self.fields[name] = max(self.fields.get(name, 0), event.occurred_us)
+
+
+def join_activity(
+    records: Sequence[Record], control: ControlState
+) -> tuple[dict[int, dict[str, ActivityUpdate]], list[DeadRecord]]:
+    """Return updates by shard and learner, and what is no event."""
+    joined: dict[int, dict[str, ActivityUpdate]] = {}
+    dead = []
+    for record in records:
+        try:
+            event = read_event(record, control.partitions, control.quarantined)
+        except InvalidEventError as error:
+            dead.append(DeadRecord(record, error))
+            continue
+        shard = joined.setdefault(record.partition, {})
+        shard.setdefault(event.user_id, ActivityUpdate()).take(event, record.offset)  # type: ignore[arg-type]
+    return joined, dead
+
+
+def _arguments(user_id: str, update: ActivityUpdate) -> list[bytes | str | int]:
+    marks, version = "1" if update.marks else "0", update.offset + 1
+    args: list[bytes | str | int] = [user_id, _OFFSET.pack(version), -version, marks, len(update.fields)]
+    for name, moment in update.fields.items():
+        args += [name, pack_moment(moment)]
+    args.append(pack_searches(update.searches))
+    return args
+
+
+async def merge_activity(client: Client, view: ShardView, updates: dict[str, ActivityUpdate]) -> None:
+    """Join one shard's updates; a shard that is another's takes none."""
+    keys = view.keys
+    declared = [keys.meta, keys.dirty, keys.learners]
+    args: list[bytes | str | int] = [view.nonce, int(time.time() * 1_000), TTL_S, MAX_COURSES, MAX_SEARCHES]
+    for user_id, update in updates.items():
+        declared += [keys.history(user_id), keys.activity(user_id)]
+        args += _arguments(user_id, update)
+    await patiently(lambda: _ACTIVITY.run(client, declared, args))
+
+
+async def take_activity(
+    client: Client,
+    producer: AIOKafkaProducer,
+    control: ControlState,
+    views: dict[int, ShardView],
+    records: Sequence[Record],
+) -> None:
+    """Join a batch of the topic; that of shards which are not open yet is let go: it is soft."""
+    joined, dead = join_activity(records, control)
+    if dead:
+        await write_dead_letters(producer, dead)
+    for partition, updates in joined.items():
+        if partition in views:
+            await merge_activity(client, views[partition], updates)

@@ -1,0 +1,29 @@
+"""Generations: full copies of the view, one of them live. Retiring one leaves a meta that refuses zombies."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from adapters.redis import Client, patiently
+from schemas.keys import ShardKeys
+from schemas.meta import Status
+from stream.view import ShardView, delete_state, read_meta
+
+logger: Final = logging.getLogger(__name__)
+
+
+async def retire_shard(client: Client, keys: ShardKeys) -> None:
+    """Mark a shard's state retired, so that nobody merges into it, and delete all but its meta."""
+    meta = await patiently(lambda: read_meta(client, keys))
+    if meta is None:
+        return
+    view = ShardView(keys, meta.nonce)
+    if await patiently(lambda: view.set_status(client, Status.RETIRED)):
+        await patiently(lambda: delete_state(client, view))
+
+
+async def retire_generation(client: Client, generation: int, partitions: Sequence[int]) -> None:
+    """Retire these shards of a generation."""
+    for partition in partitions:
+        await retire_shard(client, ShardKeys(partition, generation))
+    logger.info("generation %d is retired on shards %s", generation, sorted(partitions))

@@ -1,0 +1,17 @@
+"""What a worker counts."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MERGED: Final = Counter("coursestream_merged_records_total", "Records of learner-events merged.")
+DEAD: Final = Counter("coursestream_dead_letters_total", "Records that were no event.")
+REFILLS: Final = Counter("coursestream_shard_fills_total", "Shards that had to be filled from the log.")
+FRESHNESS: Final = Histogram(
+    "coursestream_refresh_seconds",
+    "From a learner's mark to the list published.",
+    buckets=(0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.3, 2.6, 5, 10, 30, 60),
+)
+SHARDS: Final = Gauge("coursestream_shards", "Shards this worker owns.", ["phase"])
+MODEL_EPOCH: Final = Gauge("coursestream_model_epoch", "Epoch of the model lists are made with.")
+MODEL_FAILURES: Final = Gauge("coursestream_model_load_failures", "Bundles that could not be taken.")

@@ -1,0 +1,211 @@
+"""The shards a worker owns: each is filled from the log until it has caught up, then fed by the agent.
+
+The truth about what was merged is `applied` in the shard's meta, not a committed offset. Whenever the server answers
+that a run does not follow what it has (a lost second of Redis, a restored backup, a redelivery after a rebalance, a
+hole, an emptied server), the shard is paused, filled in the background and handed back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
+from itertools import groupby
+from typing import Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from adapters.follow import ControlLog
+from adapters.kafka import open_reader, read_range
+from adapters.records import Record
+from adapters.redis import Client, patiently
+from schemas.errors import LogTruncatedError
+from schemas.keys import ShardKeys
+from schemas.meta import Meta, Status
+from schemas.topics import LEARNER_EVENTS
+from stream.dead_letters import write_dead_letters
+from stream.merge import MergeAnswer, Run, join_run, merge_run
+from stream.view import ShardView, open_shard, read_meta
+
+logger: Final = logging.getLogger(__name__)
+
+CHUNK: Final = 1_000
+"""Records a merge: one script call must stay short, since it stops the server."""
+
+
+class StateChangedError(Exception):
+    """The state is not the one that was opened; it must be opened again."""
+
+
+class Flow(Protocol):
+    """How the agent's intake of one partition is stopped and set going again."""
+
+    async def pause(self, partition: int) -> None:
+        """Stop delivering a partition's records; waits while partitions are being assigned."""
+
+    async def resume(self, partition: int, offset: int) -> None:
+        """Deliver a partition's records from `offset` on."""
+
+
+class Phase(Enum):
+    """What an owner does with a shard."""
+
+    FILLING = auto()
+    OPEN = auto()
+
+
+def runs_of(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Cut one partition's records, in the order they came, into runs of consecutive offsets."""
+    ordered = enumerate(records)
+    for _, run in groupby(ordered, key=lambda pair: pair[1].offset - pair[0]):
+        yield [record for _, record in run]
+
+
+class Shard:
+    """One shard in this worker's hands."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.phase = Phase.FILLING
+        self.view: ShardView
+        self.meta: Meta
+        self.applied = -1
+        self.advanced_at = asyncio.get_running_loop().time()
+        self.filling: asyncio.Task[None] | None = None
+
+    def advance(self, applied: int) -> None:
+        """Note that everything up to `applied` is merged."""
+        if applied > self.applied:
+            self.applied = applied
+            self.advanced_at = asyncio.get_running_loop().time()
+
+
+class ShardOwner:
+    """Merges what comes in for the shards this worker owns. `merged` is called after each merge."""
+
+    def __init__(
+        self,
+        client: Client,
+        control: ControlLog,
+        producer: AIOKafkaProducer,
+        bootstrap_servers: str,
+        flow: Flow,
+        merged: Callable[[Shard, Run], None],
+    ) -> None:
+        self._client = client
+        self._control = control
+        self._producer = producer
+        self._bootstrap_servers = bootstrap_servers
+        self._flow = flow
+        self._merged = merged
+        self.shards: dict[int, Shard] = {}
+
+    def open_shards(self) -> list[Shard]:
+        """Return the shards that have caught up with the log."""
+        return [shard for shard in self.shards.values() if shard.phase == Phase.OPEN]
+
+    def assign(self, partitions: Sequence[int]) -> None:
+        """Own these partitions and no others."""
+        self.release()
+        for partition in partitions:
+            shard = self.shards[partition] = Shard(partition)
+            self.refill(shard)
+
+    def release(self) -> None:
+        """Own nothing."""
+        for shard in self.shards.values():
+            if shard.filling:
+                shard.filling.cancel()
+        self.shards = {}
+
+    def refill(self, shard: Shard) -> None:
+        """Fill a shard from what it has applied to the end of the log, then open it."""
+        if shard.filling is None or shard.filling.done():
+            shard.phase = Phase.FILLING
+            shard.filling = asyncio.create_task(self._fill(shard), name=f"fill-{shard.partition}")
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Merge records as the agent got them; those of a shard that is being filled are the filler's."""
+        by_partition: dict[int, list[Record]] = {}
+        for record in records:
+            by_partition.setdefault(record.partition, []).append(record)
+        await asyncio.gather(*(self._take_shard(number, batch) for number, batch in by_partition.items()))
+
+    async def _take_shard(self, partition: int, records: Sequence[Record]) -> None:
+        for batch in runs_of(records):
+            shard = self.shards.get(partition)
+            if shard is None or shard.phase != Phase.OPEN:
+                return
+            run = join_run(batch, batch[0].offset, batch[-1].offset, self._control.state)
+            answer = await self._merge(shard, shard.view, run)
+            if answer.status != "OK":
+                logger.warning("shard %d answered %s at offset %d", partition, answer.status, run.first)
+                self.refill(shard)
+                return
+
+    async def _merge(self, shard: Shard, view: ShardView, run: Run) -> MergeAnswer:
+        if run.dead:
+            await write_dead_letters(self._producer, run.dead)
+        answer = await patiently(lambda: merge_run(self._client, view, run))
+        if answer.status == "OK":
+            shard.advance(run.last)
+            self._merged(shard, run)
+        return answer
+
+    async def _fill(self, shard: Shard) -> None:
+        await self._flow.pause(shard.partition)
+        lost = False
+        while True:
+            try:
+                end = await self._fill_to_end(shard, lost)
+                break
+            except StateChangedError:
+                logger.warning("shard %d changed while it was filled; filling it again", shard.partition)
+            except LogTruncatedError as error:
+                logger.error("ALARM: %s; shard %d is rebuilt from what is left of the log", error, shard.partition)
+                lost = True
+                continue
+            except KafkaError as error:
+                logger.warning("filling shard %d: %r; trying again", shard.partition, error)
+            lost = False
+            await asyncio.sleep(0.2)
+        shard.phase = Phase.OPEN
+        await self._flow.resume(shard.partition, end)
+
+    async def _fill_to_end(self, shard: Shard, lost: bool) -> int:
+        """Merge from `applied + 1` to the end that the log has now; return that end."""
+        partition = TopicPartition(LEARNER_EVENTS, shard.partition)
+        async with open_reader(self._bootstrap_servers) as reader:
+            begin: int = (await reader.beginning_offsets([partition]))[partition]
+            end: int = (await reader.end_offsets([partition]))[partition]
+            keys = ShardKeys(shard.partition, self._control.state.generation)
+            view, meta = await patiently(lambda: open_shard(self._client, keys, begin, lost))
+            if meta.status in (Status.WIPING, Status.RETIRED):
+                raise StateChangedError
+            if not begin <= meta.applied + 1 <= end:
+                raise LogTruncatedError(
+                    f"{LEARNER_EVENTS}:{shard.partition} holds {begin} to {end}, the state has applied {meta.applied}"
+                )
+            shard.view, shard.meta, shard.applied = view, meta, meta.applied
+            await self._fill_range(shard, reader, partition, end)
+        return end
+
+    async def _fill_range(self, shard: Shard, reader: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
+        first = shard.applied + 1
+        async for records, position in read_range(reader, partition, first, end, CHUNK):
+            if position > first:
+                run = join_run(records, first, position - 1, self._control.state)
+                answer = await self._merge(shard, shard.view, run)
+                if answer.status != "OK":
+                    raise StateChangedError
+                first = position
+
+    async def check(self, ends: dict[int, int], patience_s: float) -> None:
+        """Refill open shards whose state is not the one known, or that have not followed the log for too long."""
+        now = asyncio.get_running_loop().time()
+        for shard in self.open_shards():
+            meta = await read_meta(self._client, shard.view.keys)
+            is_behind = ends.get(shard.partition, 0) > shard.applied + 1 and now - shard.advanced_at > patience_s
+            if meta is None or meta.nonce != shard.view.nonce or is_behind:
+                logger.warning("shard %d: %s; filling it", shard.partition, "behind" if is_behind else "state lost")
+                self.refill(shard)

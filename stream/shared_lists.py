@@ -1,0 +1,156 @@
+"""Shared lists: popular, trending, latest, each by facet too; similar courses; what a card shows.
+
+Every worker sums the counts of all shards for its own ranking; the owner of shard 0 writes the shared keys.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from adapters.follow import Catalogue, ControlLog
+from adapters.redis import Client, patiently
+from recommender.recommend import Recommender
+from recommender.shared import newest, popular, similar, trending
+from schemas.candidates import Candidate, CandidateList, Version, pack_candidates
+from schemas.cards import card_of, pack_card
+from schemas.courses import Course
+from schemas.keys import (
+    SHARED_CARDS,
+    SHARED_LATEST,
+    SHARED_META,
+    SHARED_POPULAR,
+    SHARED_SIMILAR,
+    SHARED_TRENDING,
+    ShardKeys,
+)
+from stream.serving import Serving, ServingRoom
+
+logger: Final = logging.getLogger(__name__)
+
+SIMILAR: Final = 20
+LISTED: Final = 100
+_CHUNK: Final = 500
+
+Counts = dict[str, dict[int, int]]
+
+
+def decode_counts(shards: Sequence[Mapping[bytes, bytes]]) -> Counts:
+    """Return current enrolments by course and day, summed over shards.
+
+    >>> decode_counts([{b"c1" + (3).to_bytes(4, "big"): b"2"}, {b"c1" + (3).to_bytes(4, "big"): b"1"}])
+    {'c1': {3: 3}}
+    """
+    counts: Counts = {}
+    for shard in shards:
+        for name, number in shard.items():
+            days = counts.setdefault(name[:-4].decode(), {})
+            day = int.from_bytes(name[-4:], "big")
+            days[day] = days.get(day, 0) + int(number)
+    return counts
+
+
+async def read_applied(client: Client, generation: int, partitions: int) -> str:
+    """Return what every shard has applied: while it stays, so do the counts."""
+    keys = [ShardKeys(shard, generation).meta for shard in range(partitions)]
+    applied: list[Any] = await patiently(lambda: asyncio.gather(*(client.hget(key, "applied") for key in keys)))
+    return " ".join([str(generation), *(value.decode() if value else "-" for value in applied)])
+
+
+async def read_counts(client: Client, generation: int, partitions: int) -> Counts:
+    """Return current enrolments by course and day of all shards."""
+    keys = [ShardKeys(shard, generation).counts for shard in range(partitions)]
+    shards: list[Any] = await patiently(lambda: asyncio.gather(*(client.hgetall(key) for key in keys)))
+    return decode_counts(shards)
+
+
+def _pack(candidates: tuple[Candidate, ...], epochs: tuple[int, int]) -> bytes:
+    return pack_candidates(CandidateList(Version(*epochs, -1, -1), time.time_ns() // 1_000, (), candidates))
+
+
+def _similar(recommender: Recommender, catalogue: Mapping[str, Course], epochs: tuple[int, int]) -> dict[str, bytes]:
+    course_ids = list(catalogue)
+    packed = {}
+    for i in range(0, len(course_ids), _CHUNK):
+        for course_id, found in similar(recommender, course_ids[i : i + _CHUNK], SIMILAR).items():
+            packed[course_id] = _pack(found, epochs)
+    return packed
+
+
+def _chunks(fields: Mapping[str, bytes]) -> Iterator[dict[Any, Any]]:
+    items = list(fields.items())
+    for i in range(0, len(items), _CHUNK):
+        yield dict(items[i : i + _CHUNK])
+
+
+async def replace_hash(client: Client, key: str, fields: Mapping[str, bytes]) -> None:
+    """Replace a hash as a whole: readers see the old one or the new one."""
+    if not fields:
+        await client.delete(key)
+        return
+    incoming = f"{key}:incoming"
+    await client.delete(incoming)
+    for chunk in _chunks(fields):
+        await client.hset(incoming, mapping=chunk)
+    await client.rename(incoming, key)
+
+
+async def _write_lists(client: Client, serving: Serving) -> None:
+    recommender, epochs = serving.recommender, serving.epochs
+    found = {
+        SHARED_POPULAR: popular(recommender, LISTED),
+        SHARED_TRENDING: trending(recommender, LISTED),
+        SHARED_LATEST: newest(recommender, LISTED),
+    }
+    for key, facets in found.items():
+        packed = {facet: _pack(listed, epochs) for facet, listed in facets.items() if listed}
+        await replace_hash(client, key, packed)
+
+
+async def _write_courses(client: Client, serving: Serving, catalogue: Mapping[str, Course]) -> None:
+    similar = await asyncio.to_thread(_similar, serving.recommender, catalogue, serving.epochs)
+    await replace_hash(client, SHARED_SIMILAR, similar)
+    cards = {course_id: pack_card(card_of(course)) for course_id, course in catalogue.items()}
+    await replace_hash(client, SHARED_CARDS, cards)
+
+
+async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str, Course], counted: str) -> None:
+    """Write the shared keys that are not made from this serving and these counts yet.
+
+    `counted` names the counts (what every shard had applied); `SHARED_META` remembers what stands.
+    """
+    model_epoch, catalogue_epoch = serving.epochs
+    meta: dict[bytes, bytes] = await client.hgetall(SHARED_META)  # type: ignore[assignment]  # not decoded
+    stood = {name.decode(): value.decode() for name, value in meta.items()}
+    made_from = {"model_epoch": str(model_epoch), "catalogue_epoch": str(catalogue_epoch)}
+    same_epochs = all(stood.get(name) == value for name, value in made_from.items())
+    if not same_epochs:
+        await _write_courses(client, serving, catalogue)
+    if not same_epochs or stood.get("counted") != counted:
+        await _write_lists(client, serving)
+        fields: dict[Any, Any] = {**made_from, "counted": counted}
+        await client.hset(SHARED_META, mapping=fields)
+
+
+class SharedLists:
+    """Keeps this worker's popularity up, and the shared keys if it owns shard 0."""
+
+    def __init__(self, client: Client, control: ControlLog, catalogue: Catalogue, room: ServingRoom) -> None:
+        self._client = client
+        self._control = control
+        self._catalogue = catalogue
+        self._room = room
+        self._counted = ""
+
+    async def update(self, is_writer: bool) -> None:
+        """Sum the counts if any shard has moved, and write what is no longer true."""
+        state = self._control.state
+        counted = await read_applied(self._client, state.generation, state.partitions)
+        if counted != self._counted:
+            self._room.take_counts(await read_counts(self._client, state.generation, state.partitions))
+            self._counted = counted
+        serving = self._room.current
+        if is_writer and serving:
+            courses = dict(self._catalogue.courses)
+            await patiently(lambda: write_shared(self._client, serving, courses, counted))

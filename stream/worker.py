@@ -1,0 +1,132 @@
+"""A worker: everything beside the agents, wired together and followed as long as the worker lives."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from adapters.bundles import BundleStore
+from adapters.follow import Catalogue, ControlLog
+from adapters.kafka import open_producer, open_reader
+from adapters.records import Record
+from adapters.redis import check_eviction, connect, patiently
+from adapters.topics import check_partitions
+from stream import metrics, watchdog
+from stream.activity import take_activity
+from stream.generation import retire_generation
+from stream.health import Health
+from stream.merge import Run
+from stream.refresh import Refresher
+from stream.serving import ServingRoom
+from stream.settings import StreamSettings
+from stream.shards import Flow, Phase, Shard, ShardOwner
+from stream.shared_lists import SharedLists
+
+logger: Final = logging.getLogger(__name__)
+
+
+class Worker:
+    """Owns what the agents hand their batches to. Entering it connects and reads `control` and `courses` to the end."""
+
+    def __init__(self, settings: StreamSettings, flow: Flow, fail: Callable[[BaseException], None]) -> None:
+        self._settings = settings
+        self._flow = flow
+        self._fail = fail
+        self._client = connect(settings)
+        bootstrap = settings.kafka_bootstrap_servers
+        self.control = ControlLog(bootstrap)
+        self._catalogue = Catalogue(bootstrap)
+        self._room = ServingRoom(BundleStore(settings.bundle_url), self.control, self._catalogue)
+        self._refresher = Refresher(self._client, settings.candidates, settings.refresh_batch)
+        self._refresher.observe_freshness = metrics.FRESHNESS.observe
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._owner: ShardOwner
+        self._generation = 0
+
+    async def __aenter__(self) -> Self:
+        """Connect, refuse what can't be served, and start everything that follows."""
+        settings, stack = self._settings, self._stack
+        await check_partitions(settings.kafka_bootstrap_servers)
+        await patiently(lambda: check_eviction(self._client))
+        await stack.enter_async_context(self.control)
+        await stack.enter_async_context(self._catalogue)
+        dead_letters = {"linger_ms": 5, "max_request_size": 2 * 1_048_576}
+        self._producer = await stack.enter_async_context(
+            open_producer(settings.kafka_bootstrap_servers, **dead_letters)
+        )
+        reader = await stack.enter_async_context(open_reader(settings.kafka_bootstrap_servers))
+        self._generation = self.control.state.generation
+        self._owner = ShardOwner(
+            self._client, self.control, self._producer, settings.kafka_bootstrap_servers, self._flow, self._merged
+        )
+        self._shared = SharedLists(self._client, self.control, self._catalogue, self._room)
+        await self._room.refresh()
+        pulse = watchdog.Pulse()
+        watchdog.start(pulse, settings.stall_s)
+        health = Health(self._client, reader, self._owner, pulse)
+        self._start("control", self.control.run)
+        self._start("courses", self._catalogue.run)
+        self._start("serving", lambda: self._room.run(settings.catalogue_interval_s, self._refresher.wake))
+        self._start("refresh", lambda: self._refresher.run(self._owner.open_shards, self._room))
+        self._start("health", lambda: health.run(settings.check_interval_s))
+        self._start("shared", self._share)
+        self.control.on_change(self._follow_generation)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._owner.release()
+        await self._stack.aclose()
+        await self._client.aclose()
+
+    def _start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        async def guarded() -> None:
+            try:
+                await run()
+            except Exception as error:  # a part that dies would leave a worker that looks alive
+                logger.exception("%s failed", name)
+                self._fail(error)
+
+        self._tasks.append(asyncio.create_task(guarded(), name=name))
+
+    def assign(self, partitions: Sequence[int]) -> None:
+        """Own the shards of these partitions."""
+        self._owner.assign(partitions)
+
+    def release(self) -> None:
+        """Own nothing, as while partitions are reassigned."""
+        self._owner.release()
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Merge a batch of `learner-events`."""
+        await self._owner.take(records)
+
+    async def take_activity(self, records: Sequence[Record]) -> None:
+        """Join a batch of `activity`."""
+        views = {shard.partition: shard.view for shard in self._owner.open_shards()}
+        await take_activity(self._client, self._producer, self.control.state, views, records)
+        self._refresher.wake()
+
+    def _merged(self, shard: Shard, run: Run) -> None:
+        metrics.MERGED.inc(run.num_records)
+        metrics.DEAD.inc(len(run.dead))
+        if shard.phase == Phase.OPEN:
+            self._refresher.wake()
+
+    def _follow_generation(self) -> None:
+        """Open the owned shards anew when another generation went live; the old one is retired."""
+        retired, self._generation = self._generation, self.control.state.generation
+        if retired != self._generation:
+            partitions = list(self._owner.shards)
+            self._owner.assign(partitions)
+            self._start("retire", lambda: retire_generation(self._client, retired, partitions))
+
+    async def _share(self) -> None:
+        while True:
+            await self._shared.update(is_writer=0 in self._owner.shards)
+            metrics.MODEL_EPOCH.set(self._room.current.model_epoch if self._room.current else -1)
+            metrics.MODEL_FAILURES.set(self._room.load_failures)
+            await asyncio.sleep(self._settings.shared_interval_s)
