@@ -63,9 +63,9 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPar
 
 
 async def end_offsets(consumer: AIOKafkaConsumer, topic: str) -> dict[TopicPartition, int]:
-    """Return the end offset (the next to be written) of each partition of a topic."""
+    """Return the end offset (the next to be written) of each partition of a topic, in order."""
     ends: Mapping[TopicPartition, int] = await consumer.end_offsets(await partitions_of(consumer, topic))
-    return dict(ends)
+    return dict(sorted(ends.items()))
 
 
 async def read_range(

@@ -59,7 +59,7 @@ def die(error: BaseException) -> None:
 def create_app(settings: StreamSettings) -> faust.App:
     """Return the application of one worker; it connects when it starts."""
     patch_driver()
-    return faust.App(
+    app = faust.App(
         STREAM_GROUP,
         broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
         processing_guarantee="at_least_once",
@@ -82,6 +82,8 @@ def create_app(settings: StreamSettings) -> faust.App:
         agent_supervisor="mode.supervisors.CrashingSupervisor",
         web_enabled=False,
     )
+    app._create_directories = lambda: None  # there are no tables, so no files
+    return app
 
 
 async def _feed(stream: Any, take: Callable[[Sequence[Record]], Awaitable[None]]) -> None:

@@ -27,3 +27,11 @@ async def retire_generation(client: Client, generation: int, partitions: Sequenc
     for partition in partitions:
         await retire_shard(client, ShardKeys(partition, generation))
     logger.info("generation %d is retired on shards %s", generation, sorted(partitions))
+
+
+async def delete_generation(client: Client, generation: int, partitions: int) -> None:
+    """Delete what an earlier replay left of a generation that never went live, its meta included."""
+    for partition in range(partitions):
+        keys = ShardKeys(partition, generation)
+        await retire_shard(client, keys)
+        await patiently(lambda meta=keys.meta: client.delete(meta))  # type: ignore[misc]

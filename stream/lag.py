@@ -9,11 +9,12 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from redis.exceptions import RedisError
 
 from adapters.follow import ControlLog
-from adapters.kafka import open_reader, partitions_of
+from adapters.kafka import open_reader
 from adapters.redis import Client, connect
 from schemas.errors import NotReadyError
 from schemas.keys import ShardKeys
@@ -25,6 +26,7 @@ from stream.view import read_meta
 ABSENT: Final = "absent"
 """State of a shard that has no meta: nothing of it is there."""
 
+_COORDINATOR_S: Final = 10.0
 _PEEK_S: Final = 2.0
 _PEEK_BYTES: Final = 16_384
 
@@ -102,9 +104,10 @@ class LagReader:
             raise NotReadyError(f"the lag cannot be read: {type(error).__name__}: {error}") from error
 
     async def _read(self) -> Lag:
-        places = [place for topic in (LEARNER_EVENTS, ACTIVITY) for place in await partitions_of(self._reader, topic)]
+        shards = range(self._control.state.partitions)
+        places = [TopicPartition(topic, shard) for topic in (LEARNER_EVENTS, ACTIVITY) for shard in shards]
         committed = await self._committed(places)  # before the ends, so that nothing looks further than it is
-        metas = await self._metas({place.partition for place in places})
+        metas = await self._metas(shards)
         begins = await self._reader.beginning_offsets(places)
         ends = await self._reader.end_offsets(places)
         starts = {
@@ -115,7 +118,8 @@ class LagReader:
         return Lag([
             PartitionLag(
                 STREAM_GROUP,
-                *place,
+                place.topic,
+                place.partition,
                 committed[place],
                 _applied(metas, place),
                 ends[place],
@@ -127,13 +131,24 @@ class LagReader:
         ])  # fmt: skip
 
     async def _committed(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
-        answer = await self._admin.list_consumer_group_offsets(STREAM_GROUP, partitions=list(places))
+        answer = await self._offsets_of_group(list(places))
         found = {place: known.offset for place, known in answer.items()}
         return {place: None if found.get(place, -1) < 0 else found[place] for place in places}
 
-    async def _metas(self, shards: set[int]) -> dict[int, Meta | None]:
+    async def _offsets_of_group(self, places: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return what the group has committed; a new broker has no coordinator until the first such question."""
+        deadline = time.monotonic() + _COORDINATOR_S
+        while True:
+            try:
+                return dict(await self._admin.list_consumer_group_offsets(STREAM_GROUP, partitions=places))
+            except GroupCoordinatorNotAvailableError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.1)
+
+    async def _metas(self, shards: Iterable[int]) -> dict[int, Meta | None]:
         generation = self._control.state.generation
-        keys = [ShardKeys(shard, generation) for shard in sorted(shards)]
+        keys = [ShardKeys(shard, generation) for shard in shards]
         metas = await asyncio.gather(*(read_meta(self._client, one) for one in keys))
         return {one.shard: meta for one, meta in zip(keys, metas, strict=True)}
 
@@ -166,7 +181,10 @@ async def open_lag_reader(connections: Connections) -> AsyncIterator[LagReader]:
     client = connect(connections)
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     try:
-        async with ControlLog(servers) as control, open_reader(servers, max_partition_fetch_bytes=_PEEK_BYTES) as reader:
+        async with (
+            ControlLog(servers) as control,
+            open_reader(servers, max_partition_fetch_bytes=_PEEK_BYTES) as reader,
+        ):
             await admin.start()
             following = asyncio.create_task(control.run(), name="follow-control")
             try:

@@ -7,16 +7,15 @@ hole, an emptied server), the shard is paused, filled in the background and hand
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from itertools import groupby
 from typing import Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from adapters.follow import ControlLog
-from adapters.kafka import open_reader, read_range
+from adapters.kafka import open_reader
 from adapters.records import Record
 from adapters.redis import Client, patiently
 from schemas.errors import LogTruncatedError
@@ -25,12 +24,10 @@ from schemas.meta import Meta, Status
 from schemas.topics import LEARNER_EVENTS
 from stream.dead_letters import write_dead_letters
 from stream.merge import MergeAnswer, Run, join_run, merge_run
+from stream.runs import read_runs, runs_of
 from stream.view import ShardView, open_shard, read_meta
 
 logger: Final = logging.getLogger(__name__)
-
-CHUNK: Final = 1_000
-"""Records a merge: one script call must stay short, since it stops the server."""
 
 
 class StateChangedError(Exception):
@@ -52,13 +49,6 @@ class Phase(Enum):
 
     FILLING = auto()
     OPEN = auto()
-
-
-def runs_of(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """Cut one partition's records, in the order they came, into runs of consecutive offsets."""
-    ordered = enumerate(records)
-    for _, run in groupby(ordered, key=lambda pair: pair[1].offset - pair[0]):
-        yield [record for _, record in run]
 
 
 class Shard:
@@ -187,18 +177,11 @@ class ShardOwner:
                     f"{LEARNER_EVENTS}:{shard.partition} holds {begin} to {end}, the state has applied {meta.applied}"
                 )
             shard.view, shard.meta, shard.applied = view, meta, meta.applied
-            await self._fill_range(shard, reader, partition, end)
-        return end
-
-    async def _fill_range(self, shard: Shard, reader: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
-        first = shard.applied + 1
-        async for records, position in read_range(reader, partition, first, end, CHUNK):
-            if position > first:
-                run = join_run(records, first, position - 1, self._control.state)
-                answer = await self._merge(shard, shard.view, run)
+            async for run in read_runs(reader, partition, meta.applied + 1, end, self._control):
+                answer = await self._merge(shard, view, run)
                 if answer.status != "OK":
                     raise StateChangedError
-                first = position
+        return end
 
     async def check(self, ends: dict[int, int], patience_s: float) -> None:
         """Refill open shards whose state is not the one known, or that have not followed the log for too long."""

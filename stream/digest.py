@@ -1,0 +1,116 @@
+"""The digest of all learners' state: of a generation as it stands, or of the log up to a moment."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from adapters.follow import ControlLog
+from adapters.kafka import end_offsets, open_reader, partitions_of, read_range
+from adapters.records import read_event
+from adapters.redis import Client, connect
+from recommender.fold import Fold, StateDigest
+from schemas.errors import InvalidEventError, NotReadyError
+from schemas.keys import ShardKeys
+from schemas.meta import HEADER_FIELD, unpack_header
+from schemas.settings import Connections
+from schemas.topics import LEARNER_EVENTS
+from stream.view import read_meta
+
+_BATCH: Final = 500
+_TRIES: Final = 50
+_PAUSE_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class DigestResult:
+    """A digest, what it covers, and the last offset applied of each shard (-1: none) when it was taken."""
+
+    digest: str
+    learners: int
+    records: int
+    applied: list[int]
+
+
+def _decode(fields: dict[bytes, bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in fields.items()}
+
+
+async def _add_learners(client: Client, keys: ShardKeys, users: list[str], digest: StateDigest) -> None:
+    pipeline = client.pipeline(transaction=False)
+    for user_id in users:
+        for key in (keys.history(user_id), keys.feedback(user_id), keys.profile(user_id)):
+            pipeline.hgetall(key)
+    answers: list[Any] = await pipeline.execute()
+    for i, user_id in enumerate(users):
+        history, feedback, profile = (_decode(fields) for fields in answers[3 * i : 3 * i + 3])
+        header = unpack_header(history.pop(HEADER_FIELD, None))
+        kinds = {int(kind): cell for kind, cell in profile.items()}
+        digest.add(user_id, history, feedback, kinds, header.erased_through_us)
+
+
+async def _shard_digest(client: Client, keys: ShardKeys) -> tuple[StateDigest, int]:
+    """Return a shard's digest and the offset it was taken at; read again if records came in meanwhile."""
+    for _ in range(_TRIES):
+        before = await read_meta(client, keys)
+        if before is None:
+            raise NotReadyError(f"shard {keys.shard} of generation {keys.generation} has no state")
+        digest = StateDigest()
+        users: list[Any] = await client.zrange(keys.learners, 0, -1)
+        for i in range(0, len(users), _BATCH):
+            await _add_learners(client, keys, [user.decode() for user in users[i : i + _BATCH]], digest)
+        after = await read_meta(client, keys)
+        if after and (after.nonce, after.applied) == (before.nonce, before.applied):
+            return digest, before.applied
+        await asyncio.sleep(_PAUSE_S)
+    raise NotReadyError(f"shard {keys.shard} never stood still: wait until the stream is quiet, or use --as-of")
+
+
+async def generation_digest(client: Client, generation: int, partitions: int) -> DigestResult:
+    """Return the digest of one generation."""
+    total, applied = StateDigest(), []
+    for shard in range(partitions):
+        digest, offset = await _shard_digest(client, ShardKeys(shard, generation))
+        total.merge(digest)
+        applied.append(offset)
+    return DigestResult(total.hexdigest(), total.learners, total.records, applied)
+
+
+async def live_digest(connections: Connections, generation: int | None = None) -> DigestResult:
+    """Return the digest of a generation, the live one unless said otherwise."""
+    async with AsyncExitStack() as stack:
+        control = await stack.enter_async_context(ControlLog(connections.kafka_bootstrap_servers))
+        client = connect(connections)
+        stack.push_async_callback(client.aclose)
+        chosen = control.state.generation if generation is None else generation
+        return await generation_digest(client, chosen, control.state.partitions)
+
+
+async def ends_as_of(reader: AIOKafkaConsumer, until_ms: int | None) -> dict[TopicPartition, int]:
+    """Return the end of each partition of `learner-events`: now, or before the first record appended after a moment."""
+    ends = await end_offsets(reader, LEARNER_EVENTS)
+    if until_ms is None:
+        return ends
+    found = await reader.offsets_for_times(dict.fromkeys(ends, until_ms + 1))
+    return {partition: place.offset if (place := found.get(partition)) else ends[partition] for partition in ends}
+
+
+async def digest_as_of(connections: Connections, until_ms: int) -> DigestResult:
+    """Return the digest of what the log says up to an append time, folded in memory; needs no Redis."""
+    bootstrap = connections.kafka_bootstrap_servers
+    async with ControlLog(bootstrap) as control, open_reader(bootstrap) as reader:
+        fold, state = Fold(), control.state
+        ends = await ends_as_of(reader, until_ms)
+        starts = await reader.beginning_offsets(await partitions_of(reader, LEARNER_EVENTS))
+        for partition, end in ends.items():
+            async for records, _ in read_range(reader, partition, starts[partition], end, 5_000):
+                for record in records:
+                    try:
+                        event = read_event(record, state.partitions, state.quarantined)
+                    except InvalidEventError:
+                        continue
+                    fold.apply(event, record.timestamp)  # type: ignore[arg-type]  # the topic holds learner events
+        digest = fold.digest()
+        return DigestResult(digest.hexdigest(), digest.learners, digest.records, [end - 1 for end in ends.values()])
