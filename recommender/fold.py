@@ -117,7 +117,7 @@ class FoldedLearner:
         """Join one event; in any order and any number of times to the same end."""
         if isinstance(event, Erased):
             self.erase(erased_through_us(appended_ms))
-        elif event.occurred_us > self.erased_through_us:
+        elif self.erased_through_us == 0 or event.occurred_us > self.erased_through_us:
             for course_id, register in updates(event):
                 self.join(course_id, register)
 

@@ -105,7 +105,7 @@ class ControlState:
         """Return the state after one more record; one of a kind from a later version is counted and skipped."""
         try:
             record = decode_control(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return replace(self, offset=offset, unknown=self.unknown + 1)
         state = replace(self, offset=offset)
         match record:

@@ -49,6 +49,10 @@ def decode_course(raw: bytes) -> Course:
     except msgspec.DecodeError as error:
         path = _PATH.search(str(error))
         raise InvalidEventError(path[1] if path else "", _PATH.sub("", str(error))) from None
+    except RecursionError:
+        raise InvalidEventError("", "the JSON is nested too deep") from None
+    except UnicodeDecodeError:
+        raise InvalidEventError("", "the record is not UTF-8") from None
 
 
 def encode_course(course: Course) -> bytes:

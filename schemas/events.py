@@ -241,16 +241,14 @@ def decode_event(raw: bytes) -> AnyEvent:
         raise _invalid(error) from None
     except RecursionError:
         raise InvalidEventError("", "the JSON is nested too deep") from None
+    except UnicodeDecodeError:
+        raise InvalidEventError("", "the record is not UTF-8") from None
     return event
 
 
 def convert_event(body: object) -> AnyEvent:
     """Return the event that parsed JSON holds, or raise InvalidEventError naming the field."""
-    try:
-        event: AnyEvent = msgspec.convert(body, AnyEvent)
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-    return event
+    return decode_event(_encoder.encode(body))
 
 
 def encode_event(event: AnyEvent) -> bytes:

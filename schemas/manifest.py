@@ -48,7 +48,7 @@ def decode_manifest(raw: bytes) -> Manifest:
     """Return the manifest, or raise BundleError if it is none or of another format."""
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{MANIFEST_NAME} cannot be read: {error}") from None
     if manifest.format != BUNDLE_FORMAT:
         raise BundleError(f"bundle {manifest.version} has format {manifest.format}, this code reads {BUNDLE_FORMAT}")

@@ -147,7 +147,6 @@ async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool
     users = list(run.updates)
     firsts = tuple(
         FirstEnrolments(users[place], stood or None, tuple(course.decode() for course in courses))
-        for place, stood, *courses in answer[1:]
-        if answer[0] == b"OK"
+        for place, stood, *courses in (answer[1:] if answer[0] == b"OK" else ())
     )
     return MergeAnswer(answer[0].decode(), firsts)

@@ -9,8 +9,7 @@ from typing import Final
 
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog
-from recommender.bundle import load_model, verify
-from recommender.model import Model
+from recommender.bundle import load_model
 from recommender.popularity import Popularity, popularity_of
 from recommender.recommend import Recommender
 from recommender.universe import Prepared, prepare
@@ -58,10 +57,7 @@ class ServingRoom:
             self.current = replace(self.current, recommender=recommender)
 
     def _load(self, version: str) -> Prepared:
-        folder = self._store.fetch(version)
-        verify(folder)
-        model: Model = load_model(folder)
-        return prepare(model)
+        return prepare(load_model(self._store.fetch(version)))
 
     async def load_model(self) -> None:
         """Load the live bundle beside the old one; if it can't be loaded the old one stays."""

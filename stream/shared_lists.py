@@ -96,15 +96,21 @@ async def replace_hash(client: Client, key: str, fields: Mapping[str, bytes]) ->
     await client.rename(incoming, key)
 
 
-async def _write_lists(client: Client, serving: Serving) -> None:
-    recommender, epochs = serving.recommender, serving.epochs
+def _lists(serving: Serving) -> dict[str, dict[str, bytes]]:
+    recommender = serving.recommender
     found = {
         SHARED_POPULAR: popular(recommender, LISTED),
         SHARED_TRENDING: trending(recommender, LISTED),
         SHARED_LATEST: newest(recommender, LISTED),
     }
-    for key, facets in found.items():
-        packed = {facet: _pack(listed, epochs) for facet, listed in facets.items() if listed}
+    return {
+        key: {facet: _pack(listed, serving.epochs) for facet, listed in facets.items() if listed}
+        for key, facets in found.items()
+    }
+
+
+async def _write_lists(client: Client, serving: Serving) -> None:
+    for key, packed in (await asyncio.to_thread(_lists, serving)).items():
         await replace_hash(client, key, packed)
 
 

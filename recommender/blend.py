@@ -1,0 +1,54 @@
+"""The blend: weights of the five component scores by length of history."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.candidates import COMPONENTS
+from schemas.errors import BundleError
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Weights by length of history: bucket b is for histories of at least `lengths[b]` courses of positive weight.
+
+    Components are z-scored among a learner's candidates before they are weighted. A course that the model does not
+    know has z = 0 where a component cannot say anything of it.
+    """
+
+    lengths: tuple[int, ...]  # ascending, the first is 0
+    weights: NDArray[np.float32]  # (buckets, 5), columns as `COMPONENTS`
+
+    def __post_init__(self) -> None:
+        if not self.lengths or self.lengths[0] != 0 or list(self.lengths) != sorted(set(self.lengths)):
+            raise BundleError(f"blend: the lengths {self.lengths} do not rise from 0")
+        if self.weights.shape != (len(self.lengths), len(COMPONENTS)):
+            raise BundleError(f"blend: weights have shape {self.weights.shape}, not a row a length")
+        if not np.isfinite(self.weights).all():
+            raise BundleError("blend: a weight is NaN or infinite")
+
+    def rows(self, lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the weights for histories of these lengths, (learners, 5).
+
+        >>> DEFAULT_BLEND.rows(np.array([0, 40]))[:, 1].tolist()
+        [0.25, 0.5]
+        """
+        bucket = np.searchsorted(np.array(self.lengths), lengths, side="right") - 1
+        return self.weights[bucket]
+
+
+DEFAULT_BLEND: Final = Blend(
+    lengths=(0, 1, 2, 6),
+    weights=np.array(
+        [
+            [0.25, 0.25, 1.0, 0.5, 0.25],
+            [1.0, 0.5, 0.25, 0.1, 0.1],
+            [1.0, 0.5, 0.15, 0.0, 0.1],
+            [1.0, 0.5, 0.1, 0.0, 0.1],
+        ],
+        dtype=np.float32,
+    ),
+)
+"""What holds until a trainer has fitted weights on a validation window."""

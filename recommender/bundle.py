@@ -1,0 +1,163 @@
+"""A model bundle: a folder of files, proved by its manifest. Equal arrays give equal bytes, hence equal digests.
+
+| file | what | in a bootstrap bundle |
+|---|---|---|
+| `courses.json` | course ids in dense order | yes |
+| `text.npz`, `vocabulary.json` | TF-IDF: `idf, indptr, indices, data`; words in order | yes |
+| `blend.json` | `lengths`, `weights` | yes |
+| `neumf.npz` | the arrays of `recommender.model.NeuMF` | no |
+| `ease.npz` | `indptr, indices, data, decay` | no |
+| `index.faiss` | serialised FAISS index | no |
+| `manifest.json` | `schemas.manifest.Manifest` | yes |
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.blend import Blend
+from recommender.model import NEUMF_ARRAYS, Ease, Model, NeuMF, Rows, Text
+from schemas.errors import BundleError
+from schemas.manifest import MANIFEST_NAME, BundleFile, Manifest, decode_manifest
+
+COURSES_NAME: Final = "courses.json"
+VOCABULARY_NAME: Final = "vocabulary.json"
+TEXT_NAME: Final = "text.npz"
+BLEND_NAME: Final = "blend.json"
+NEUMF_NAME: Final = "neumf.npz"
+EASE_NAME: Final = "ease.npz"
+INDEX_NAME: Final = "index.faiss"
+
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+Arrays = Mapping[str, NDArray[np.generic]]
+T = TypeVar("T")
+
+
+class _BlendFile(msgspec.Struct, frozen=True):
+    lengths: tuple[int, ...]
+    weights: list[list[float]]
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write a `.npz` whose bytes depend on the arrays alone: sorted names, C order, no times."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(arrays[name], order="C"), allow_pickle=False)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a `.npz`; BundleError if it cannot be read or holds NaN or infinity."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path.name} cannot be read: {error}") from None
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise BundleError(f"{path.name}: `{name}` holds NaN or infinity")
+    return arrays
+
+
+def save_model(folder: Path, model: Model) -> None:
+    """Write a model's files into an existing folder; the manifest is `write_manifest`'s."""
+    (folder / COURSES_NAME).write_bytes(msgspec.json.encode(model.course_ids))
+    (folder / VOCABULARY_NAME).write_bytes(msgspec.json.encode(model.text.vocabulary))
+    save_arrays(folder / TEXT_NAME, {"idf": model.text.idf, **_row_arrays(model.text.rows)})
+    weights = [[round(float(value), 6) for value in row] for row in model.blend.weights]
+    (folder / BLEND_NAME).write_bytes(msgspec.json.encode(_BlendFile(model.blend.lengths, weights)))
+    if model.neumf is not None:
+        save_arrays(folder / NEUMF_NAME, {name: getattr(model.neumf, name) for name in NEUMF_ARRAYS})
+    if model.ease is not None:
+        decay = np.array(model.ease.decay, dtype=np.float32)
+        save_arrays(folder / EASE_NAME, {"decay": decay, **_row_arrays(model.ease.rows)})
+    if model.index is not None:
+        (folder / INDEX_NAME).write_bytes(model.index)
+
+
+def _row_arrays(rows: Rows) -> dict[str, NDArray[np.generic]]:
+    return {"indptr": rows.indptr, "indices": rows.indices, "data": rows.data}
+
+
+def files_of(folder: Path) -> dict[str, BundleFile]:
+    """Return size and digest of every file of a bundle but its manifest."""
+    return {path.name: _file_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
+
+
+def _file_of(path: Path) -> BundleFile:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return BundleFile(path.stat().st_size, digest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest beside the files it describes: the last file of a bundle."""
+    (folder / MANIFEST_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+
+
+def verify(folder: Path) -> Manifest:
+    """Return a bundle's manifest after checking every file; BundleError says which one does not fit, and how."""
+    try:
+        manifest = decode_manifest((folder / MANIFEST_NAME).read_bytes())
+    except OSError as error:
+        raise BundleError(f"{folder} holds no readable {MANIFEST_NAME}: {error.strerror}") from None
+    for name, wanted in sorted(manifest.files.items()):
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BundleError(f"bundle {manifest.version}: {name} is missing")
+        found = _file_of(path)
+        if found.bytes != wanted.bytes:
+            raise BundleError(f"bundle {manifest.version}: {name} has {found.bytes} bytes, expected {wanted.bytes}")
+        if found.sha256 != wanted.sha256:
+            raise BundleError(f"bundle {manifest.version}: {name} was changed (its SHA-256 is {found.sha256[:12]}...)")
+    return manifest
+
+
+def load_model(folder: Path) -> Model:
+    """Return the model of a verified bundle; BundleError if an array is missing, misshapen or not finite."""
+    manifest = verify(folder)
+    try:
+        return _load(folder, manifest.files.keys())
+    except KeyError as error:
+        raise BundleError(f"bundle {manifest.version}: array {error} is missing") from None
+    except BundleError as error:
+        raise BundleError(f"bundle {manifest.version}: {error}") from None
+
+
+def _load(folder: Path, present: Collection[str]) -> Model:
+    course_ids = _read_json(folder / COURSES_NAME, tuple[str, ...])
+    vocabulary = _read_json(folder / VOCABULARY_NAME, tuple[str, ...])
+    blend = _read_json(folder / BLEND_NAME, _BlendFile)
+    text = load_arrays(folder / TEXT_NAME)
+    neumf, ease = None, None
+    if NEUMF_NAME in present:
+        arrays = load_arrays(folder / NEUMF_NAME)
+        neumf = NeuMF(**{name: arrays[name] for name in NEUMF_ARRAYS})
+    if EASE_NAME in present:
+        arrays = load_arrays(folder / EASE_NAME)
+        ease = Ease(_rows(arrays, len(course_ids)), float(arrays["decay"]))
+    return Model(
+        course_ids=course_ids,
+        text=Text(vocabulary, text["idf"], _rows(text, len(vocabulary))),
+        blend=Blend(blend.lengths, np.array(blend.weights, dtype=np.float32)),
+        neumf=neumf,
+        ease=ease,
+        index=(folder / INDEX_NAME).read_bytes() if INDEX_NAME in present else None,
+    )
+
+
+def _rows(arrays: Mapping[str, NDArray[Any]], width: int) -> Rows:
+    return Rows(arrays["indptr"], arrays["indices"], arrays["data"], width)
+
+
+def _read_json(path: Path, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{path.name} cannot be read: {error}") from None

@@ -1,0 +1,138 @@
+"""What a model is served with: its prepared arrays, and the courses of model and catalogue as one dense range."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.content import Matrix, Vectoriser, matrix_of, nearest, stack, text_of
+from recommender.index import Index
+from recommender.model import DEFAULT_DECAY, Floats, Model, NeuMF
+from recommender.neighbours import Neighbours
+from recommender.neumf import Scorer
+from schemas.courses import Course
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Collaborative:
+    """The prepared NeuMF of a model."""
+
+    neumf: NeuMF
+    scorer: Scorer
+    index: Index
+    entry_vectors: Floats  # (K, n, d): what a course in the history adds to p_gmf at each decay rate
+    explained: Floats  # (n + 1, d): gmf_out * q_gmf; the last row is 0
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A model and what is derived from it once: costly to make, shared by all recommenders of the model."""
+
+    model: Model
+    collaborative: Collaborative | None
+    content: Neighbours
+    vectoriser: Vectoriser
+
+    @property
+    def decay(self) -> float:
+        """Decay of item-item and content scores per later course."""
+        return self.model.ease.decay if self.model.ease else DEFAULT_DECAY
+
+
+def prepare(model: Model) -> Prepared:
+    """Return a model ready to serve; BundleError if its index does not fit."""
+    collaborative = None
+    if model.neumf is not None and model.index is not None:
+        neumf, scorer = model.neumf, Scorer(model.neumf)
+        collaborative = Collaborative(
+            neumf,
+            scorer,
+            Index.from_bytes(model.index, neumf),
+            np.stack([neumf.history @ tower for tower in neumf.gmf_tower]),
+            np.vstack([scorer.gmf_course, np.zeros((1, neumf.history.shape[1]), np.float32)]),
+        )
+    text = model.text
+    return Prepared(model, collaborative, nearest(text.rows), Vectoriser(text.vocabulary, text.idf))
+
+
+@dataclass(frozen=True, eq=False)
+class Universe:
+    """The courses that exist for one model and one catalogue: the model's first, in its order, then the new ones by id.
+
+    Courses that the model does not know are new: text alone speaks for them. Retired ones stay, inactive.
+    """
+
+    prepared: Prepared
+    catalogue: Mapping[str, Course]
+
+    @cached_property
+    def course_ids(self) -> tuple[str, ...]:
+        """Ids of all N courses in dense order."""
+        known = self.prepared.model.course_ids
+        return known + tuple(sorted(self.catalogue.keys() - set(known)))
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        """Dense index of each course."""
+        return {course_id: index for index, course_id in enumerate(self.course_ids)}
+
+    def settle(self) -> None:
+        """Compute now what would be computed at first use, so that no list waits for it."""
+        for name in ("index_of", "active", "_language_codes", "_new_and_content", "item_item"):
+            getattr(self, name)
+
+    @property
+    def num_known(self) -> int:
+        """Number of courses that the model knows; the later ones are new."""
+        return len(self.prepared.model.course_ids)
+
+    def __len__(self) -> int:
+        return len(self.course_ids)
+
+    @cached_property
+    def active(self) -> Mask:
+        """Which courses may be recommended: not retired, (N,)."""
+        courses = (self.catalogue.get(course_id) for course_id in self.course_ids)
+        return np.array([course is None or not course.retired for course in courses], dtype=np.bool_)
+
+    @cached_property
+    def _language_codes(self) -> tuple[dict[str, int], NDArray[np.int64]]:
+        found = (self.catalogue.get(course_id) for course_id in self.course_ids)
+        languages = [course.language.casefold() if course else "" for course in found]
+        code_of = {language: code for code, language in enumerate(sorted({*languages, ""}))}
+        return code_of, np.array([code_of[language] for language in languages], dtype=np.int64)
+
+    def spoken(self, languages: Sequence[str], courses: NDArray[np.int32]) -> Mask:
+        """Return which courses are in these languages, in those of `courses`, or in none that is known, (N,)."""
+        code_of, codes = self._language_codes
+        allowed = np.zeros(len(code_of), dtype=np.bool_)
+        allowed[[code_of[one] for one in (*map(str.casefold, languages), "") if one in code_of]] = True
+        allowed[codes[courses]] = True
+        return allowed[codes]
+
+    @cached_property
+    def _new_and_content(self) -> tuple[Matrix, Neighbours]:
+        prepared = self.prepared
+        new = (self.catalogue[course_id] for course_id in self.course_ids[self.num_known :])
+        rows = stack(prepared.model.text.rows, prepared.vectoriser.rows(text_of(course) for course in new))
+        return matrix_of(rows).T.tocsr(), nearest(rows, prepared.content)
+
+    @property
+    def words(self) -> Matrix:
+        """The courses' TF-IDF by word, (v, N)."""
+        return self._new_and_content[0]
+
+    @property
+    def content(self) -> Neighbours:
+        """The courses nearest to each course by content."""
+        return self._new_and_content[1]
+
+    @cached_property
+    def item_item(self) -> Neighbours | None:
+        """EASE's neighbours of each course; new ones have none."""
+        ease = self.prepared.model.ease
+        return Neighbours.from_rows(ease.rows, len(self)) if ease else None
