@@ -1,1 +1,1 @@
-"""TODO."""
+"""How the system is run: the embedded Kafka and Redis, the supervisor, `up`, and the container images."""

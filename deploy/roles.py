@@ -1,0 +1,85 @@
+"""The children that make up a system besides Kafka and Redis: workers, trainer and API, with their settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from deploy.backends import Backends
+from deploy.keeper import Child
+from deploy.ports import LOOPBACK
+from deploy.probes import file_exists, http_answers
+from deploy.this_python import run_module
+
+
+@dataclass(frozen=True)
+class System:
+    """What the roles of one running system share. `state_dir` is absolute."""
+
+    state_dir: Path
+    backends: Backends
+    secret: str
+    port: int
+    workers: int
+
+    @property
+    def api_url(self) -> str:
+        """Address of the API."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings that every role and every command reads."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.backends.bootstrap_servers,
+            "REDIS_URL": self.backends.redis_url,
+            "BUNDLE_URL": str(self.state_dir / "bundles"),
+            "COURSESTREAM_STATE_DIR": str(self.state_dir),
+        }
+
+
+def _announced(system: System, name: str, command: tuple[str, ...], settings: Mapping[str, str]) -> Child:
+    """Return a child that writes a file when it is ready."""
+    ready_file = system.state_dir / "run" / f"{name}.ready"
+    ready_file.parent.mkdir(exist_ok=True)
+    return Child(
+        name,
+        command,
+        ready=partial(file_exists, ready_file),
+        environment={**system.environment(), "READY_FILE": str(ready_file), **settings},
+        prepare=partial(ready_file.unlink, missing_ok=True),
+    )
+
+
+API_STOP_S: Final = 5.5
+"""Longer than the API waits for requests that are under way."""
+
+
+def api(system: System) -> Child:
+    """Return the API: ready when `/livez` answers."""
+    settings = {"API_HOST": LOOPBACK, "API_PORT": str(system.port), "JWT_SECRET": system.secret}
+    return Child(
+        "api",
+        run_module("api"),
+        ready=partial(http_answers, f"{system.api_url}/livez"),
+        environment={**system.environment(), **settings},
+        stop_s=API_STOP_S,
+    )
+
+
+def worker(system: System, number: int) -> Child:
+    """Return a stream worker: ready when it has joined its group. One BLAS thread each: they share the cores."""
+    name = f"worker-{number}"
+    settings = {"WORKER_ID": name, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return _announced(system, name, run_module("stream"), settings)
+
+
+def trainer(system: System) -> Child:
+    """Return the trainer: ready when it follows `control`."""
+    return _announced(system, "trainer", run_module("trainer"), {})
+
+
+def roles(system: System) -> list[Child]:
+    """Return all children of the system that need Kafka and Redis."""
+    workers = [worker(system, number) for number in range(1, system.workers + 1)]
+    return [api(system), *workers, trainer(system)]
