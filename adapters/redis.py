@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import AuthenticationError, DataError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from schemas.errors import ConfigurationError
@@ -23,7 +23,17 @@ Client = Redis | RedisCluster
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 5.0
-_PASSING: Final = ("OOM", "MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
+_PASSING: Final = (
+    "BUSY",
+    "OOM",
+    "MISCONF",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
 
 
 def connect(connections: Connections) -> Client:
@@ -51,7 +61,9 @@ async def check_eviction(client: Client) -> None:
 
 def is_passing(error: RedisError) -> bool:
     """Whether an error says that the server is away, full or read-only for now, and nothing of the call itself."""
-    return not isinstance(error, ResponseError) or any(word in str(error) for word in _PASSING)
+    if isinstance(error, DataError | AuthenticationError):
+        return False
+    return not isinstance(error, ResponseError) or (error.status_code or str(error)).startswith(_PASSING)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

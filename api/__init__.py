@@ -1,1 +1,1 @@
-"""TODO."""
+"""The HTTP API: learners' events into Kafka, lists out of Redis."""

@@ -6,23 +6,41 @@
 local byte, sub = string.byte, string.sub
 
 local function greater(a, b)
-  for i = 1, 8 do
+  for i = 1, math.min(#a, #b) do
     local x, y = byte(a, i), byte(b, i)
     if x ~= y then return x > y end
   end
-  return false
+  return #a > #b
 end
 
 local function u16(packed, at) return byte(packed, at) * 256 + byte(packed, at + 1) end
 
--- Adds to `kept` the searches of `packed` that are not erased, newest first, up to the limit.
-local function keep_searches(kept, packed, threshold, limit)
+-- Adds to `moments` (query -> newest moment) the searches of `packed` that are not erased.
+local function join_searches(moments, packed, threshold)
   local at = 1
-  while at <= #packed and #kept < limit do
+  while at <= #packed do
     local last = at + 9 + u16(packed, at + 8)
-    if greater(sub(packed, at, at + 7), threshold) then kept[#kept + 1] = sub(packed, at, last) end
+    local moment, query = sub(packed, at, at + 7), sub(packed, at + 10, last)
+    if greater(moment, threshold) and (not moments[query] or greater(moment, moments[query])) then
+      moments[query] = moment
+    end
     at = last + 1
   end
+end
+
+-- The newest searches, packed, newest first; of one moment the greater query first, as the client cuts them.
+local function pack_searches(moments, limit)
+  local queries, parts = {}, {}
+  for query in pairs(moments) do queries[#queries + 1] = query end
+  table.sort(queries, function(a, b)
+    if moments[a] ~= moments[b] then return greater(moments[a], moments[b]) end
+    return greater(a, b)
+  end)
+  for i = 1, math.min(#queries, limit) do
+    local query = queries[i]
+    parts[i] = moments[query] .. struct.pack(">I2", #query) .. query
+  end
+  return table.concat(parts)
 end
 
 -- The erasure threshold of a header as us, 8 bytes: the head of a stamp shifted by the 4 bits of the rank.
@@ -50,10 +68,10 @@ while at <= #ARGV do
       end
     end
     if searches ~= "" then
-      local kept, limit = {}, tonumber(ARGV[5])
-      keep_searches(kept, searches, threshold, limit)
-      keep_searches(kept, redis.call("HGET", activity, "q") or "", threshold, limit)
-      redis.call("HSET", activity, "q", table.concat(kept))
+      local moments = {}
+      join_searches(moments, searches, threshold)
+      join_searches(moments, redis.call("HGET", activity, "q") or "", threshold)
+      redis.call("HSET", activity, "q", pack_searches(moments, tonumber(ARGV[5])))
     end
     redis.call("EXPIRE", activity, ARGV[3])
     if marks == "1" then

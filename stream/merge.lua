@@ -168,10 +168,11 @@ local function merge_history(place, history, list, courses, names, stood, thresh
 end
 
 -- Joins feedback or profile registers; answers where the update goes on, and whether any register is left.
-local function merge_beside(update, at, given, erased, threshold)
+local function merge_beside(update, at, given, erased, threshold, pending)
   if not (given or erased) then return at, false end
   local key, fields, names, holds = next_key(), {}, {}, false
   if given then fields, names, at = read_fields(update, at + 2, u16(update, at)) end
+  if pending and not erased then drop_pending(pending, names, false) end
   local stood = read_stood(key, names, erased)
   for _, name in ipairs(names) do
     local joined = join_field(key, name, stood[name] or "", fields[name] or "", threshold)
@@ -199,7 +200,8 @@ local function merge_learner(place, score, update)
   local holds = merge_history(place, history, list, courses, names, stood, threshold)
   for _, flag in ipairs({ FEEDBACK, PROFILE }) do
     local held
-    at, held = merge_beside(update, at, math.floor(flags / flag) % 2 == 1, erased, threshold)
+    local given = math.floor(flags / flag) % 2 == 1
+    at, held = merge_beside(update, at, given, erased, threshold, flag == FEEDBACK and pending)
     holds = holds or held
   end
 

@@ -142,7 +142,7 @@ class Refresher:
         return published
 
     async def drain(self, view: ShardView, serving: Serving) -> None:
-        """Refresh until no learner of the shard is dirty."""
+        """Refresh until no learner of the shard is dirty, or none can be published with this serving."""
         while await self.refresh_marked(view, serving) > 0:
             pass
 

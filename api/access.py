@@ -1,0 +1,74 @@
+"""Who may call what: one entry a route. A route without an entry is refused to everybody."""
+
+from typing import Final, NamedTuple
+
+from fastapi import Request
+
+from api.auth import Principal, bearer_token
+from api.parameters import restore_slashes
+from api.problems import FORBIDDEN, ProblemError
+from api.wiring import services_of
+
+
+class Access(NamedTuple):
+    """Scopes that may call a route; `own`: also a learner, for himself."""
+
+    scopes: frozenset[str]
+    own: bool = False
+
+
+_LEARNER: Final = "/v1/learners/{user_id}"
+_TAKE: Final = _LEARNER + "/courses/{course_id}/"
+
+OPEN: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Routes that need no token, beside the pages' files (documentation and OpenAPI)."""
+
+INGEST: Final = Access(frozenset({"publisher"}), own=True)
+CATALOGUE: Final = Access(frozenset({"learner", "reader", "operator", "admin"}))
+ACCESS: Final[dict[tuple[str, str], Access]] = {
+    # Which events of a batch a caller may publish is decided event by event, in `api/ingest.py`.
+    ("POST", "/v1/events"): Access(frozenset({"learner", "publisher", "admin"})),
+    ("POST", _TAKE + "enrol"): INGEST,
+    ("POST", _TAKE + "drop"): INGEST,
+    ("POST", _TAKE + "progress"): INGEST,
+    ("POST", _TAKE + "rating"): INGEST,
+    ("POST", _TAKE + "feedback"): INGEST,
+    ("GET", _LEARNER): Access(frozenset({"reader"}), own=True),
+    ("GET", _LEARNER + "/recommendations"): Access(frozenset({"reader"}), own=True),
+    ("GET", _LEARNER + "/embedding"): Access(frozenset({"reader"})),
+    ("GET", "/v1/courses/popular"): CATALOGUE,
+    ("GET", "/v1/courses/trending"): CATALOGUE,
+    ("GET", "/v1/courses/latest"): CATALOGUE,
+    ("GET", "/v1/courses/{course_id}"): CATALOGUE,
+    ("GET", "/v1/courses/{course_id}/similar"): CATALOGUE,
+    ("PUT", "/v1/courses/{course_id}"): Access(frozenset({"admin"})),
+    ("DELETE", "/v1/courses/{course_id}"): Access(frozenset({"admin"})),
+}
+
+
+def forbidden(detail: str) -> ProblemError:
+    """Return the problem of a caller who is known but may not."""
+    return ProblemError(403, detail, kind=FORBIDDEN)
+
+
+def check_access(access: Access | None, principal: Principal, user_id: str | None) -> None:
+    """Raise the 403 problem unless the caller may."""
+    if access is None:
+        raise forbidden("nobody may call this route")
+    own = access.own and user_id is not None and principal.is_learner(user_id)
+    if not (own or principal.may(*access.scopes)):
+        needed = ", ".join(sorted(access.scopes | ({"learner (own data only)"} if access.own else set())))
+        raise forbidden(f"the token's scopes do not allow this; needed: one of {needed}")
+
+
+async def authorise(request: Request) -> None:
+    """Let the request pass if its route is open or its caller may; runs before every route."""
+    path = request.scope["route"].path
+    if path in OPEN:
+        return
+    token = bearer_token(request.headers.get("authorization"))
+    principal = await services_of(request).verifier.principal(token)
+    user_id = request.path_params.get("user_id")
+    own_id = None if user_id is None else restore_slashes(user_id)
+    check_access(ACCESS.get((request.method, path)), principal, own_id)
+    request.state.principal = principal

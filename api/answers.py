@@ -1,0 +1,152 @@
+"""The bodies the API answers with: encoded by msgspec, documented from the same structs. Keys are never renamed."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from starlette.responses import Response
+
+from schemas.cards import Card
+
+Status = Literal["enrolled", "completed", "dropped"]
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field of a request."""
+
+    field: str
+    detail: str
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """An event of a batch that was not taken: its place, the problem's type, and what is wrong, naming the field."""
+
+    index: int
+    type: str
+    detail: str
+    field: str = ""
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a request was not served (RFC 9457, `application/problem+json`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What Kafka acknowledged. `position`: the greatest TOPIC:PARTITION:OFFSET of each partition, comma-separated."""
+
+    accepted: int
+    position: str
+    rejected: tuple[Rejection, ...] = ()
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a course is recommended: the kind of evidence, and the course and events of the history that caused it."""
+
+    kind: str
+    course_id: str | None
+    text: str
+    event_ids: tuple[str, ...] = ()
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A recommended course."""
+
+    course_id: str
+    title: str
+    score: float
+    reasons: tuple[Reason, ...] = ()
+
+
+class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
+    """A learner's list. `state_version`: positions of the last events it includes; `lag`: events not merged yet."""
+
+    user_id: str
+    strategy: str
+    items: tuple[Item, ...]
+    model_version: str
+    state_version: str
+    generated_at: str | None
+    age_s: float | None
+    lag: int | None
+    degraded: bool
+
+
+class CourseList(msgspec.Struct, frozen=True, kw_only=True):
+    """Courses that many take, that many take now, that are new, or that are similar to `course_id`."""
+
+    items: tuple[Item, ...]
+    model_version: str
+    generated_at: str | None
+    age_s: float | None
+    degraded: bool
+    course_id: str | None = None
+
+
+class CourseAnswer(Card, frozen=True, omit_defaults=False):
+    """A course as its card shows it."""
+
+    degraded: bool = False
+
+
+class LearnerCourse(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a learner and a course; null is unknown. `rating` and `grade` are on their scales."""
+
+    course_id: str
+    title: str
+    status: Status
+    enrolled_at: str | None = None
+    progress: float | None = None
+    rating: float | None = None
+    rating_scale: str | None = None
+    review: str | None = None
+    grade: float | None = None
+    grade_scale: str | None = None
+    last_event_at: str | None = None
+
+
+class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
+    """A learner's courses, the one with the newest event first."""
+
+    user_id: str
+    courses: tuple[LearnerCourse, ...]
+    state_version: str
+    lag: int | None
+    degraded: bool
+
+
+class EmbeddingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A learner's embedding: the history tower's output."""
+
+    user_id: str
+    model_version: str
+    dimensions: int
+    embedding: tuple[float, ...]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether the process can do its work, and what it lacks."""
+
+    status: Literal["ok", "not ready"]
+    missing: tuple[str, ...] = ()
+
+
+def respond(body: msgspec.Struct, status: int = 200) -> Response:
+    """Return the response that holds `body` as JSON."""
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def iso(moment_us: int) -> str:
+    """Return microseconds since 1970 as ISO 8601, UTC.
+
+    >>> iso(1_500_000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    seconds, micros = divmod(moment_us, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{micros:06d}Z"

@@ -1,0 +1,45 @@
+"""The application: routes, what happens around them, and what they use."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import Depends, FastAPI
+
+from api import routes_courses, routes_events, routes_learners, routes_operations
+from api.access import authorise
+from api.documentation import DocumentedAPI
+from api.metrics import Metrics
+from api.middleware import KeepSlashes, LimitBody, Observe
+from api.problems import install_problems
+from api.settings import ApiSettings
+from api.wiring import open_services
+
+ROOMS: Final = (routes_events, routes_learners, routes_courses, routes_operations)
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """Return the application; it connects when it starts, and waits until Kafka answers."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, metrics) as services:
+            app.state.services = services
+            yield
+
+    app = DocumentedAPI(
+        title="coursestream",
+        summary="Learners' events in, fresh course recommendations out.",
+        version="1",
+        lifespan=lifespan,
+        dependencies=[Depends(authorise)],
+        redirect_slashes=False,
+    )
+    install_problems(app)
+    for room in ROOMS:
+        app.include_router(room.router)
+    app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Observe, metrics=metrics)
+    app.add_middleware(KeepSlashes)
+    return app

@@ -1,0 +1,170 @@
+"""Looking a learner up: list, history, feedback, pending writes and `applied`, read in one atomic command."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import NoScriptError
+
+from adapters.follow import ControlLog
+from adapters.kafka import shard_of
+from adapters.redis import Client, Script
+from schemas.candidates import Version, unpack_version
+from schemas.embedding import Embedding, unpack_embedding
+from schemas.keys import ShardKeys
+from schemas.meta import Header, Status, unpack_header
+from schemas.pending import Pending, unpack_pending
+from schemas.registers import FEEDBACK_CODES, STAMP_BYTES
+from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
+
+_FIRST_POLL_S: Final = 0.005
+_LAST_POLL_S: Final = 0.020
+_NOT_FOR_ME: Final = FEEDBACK_CODES["not_for_me"]
+
+
+class ReadScript(Script):
+    """A Lua script that the server runs read-only."""
+
+    async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
+        """Run the script; on a cluster as any script, since its client asks a server for the keys of other commands."""
+        if isinstance(client, RedisCluster):
+            return await super().run(client, keys, args)
+        try:
+            return await client.evalsha_ro(self._sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return await client.eval_ro(self._source, len(keys), *keys, *args)
+
+
+_LOOKUP: Final = ReadScript(Path(__file__).with_name("lookup.lua"))
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What stood in Redis about a learner at one moment. `history`: course -> record (empty if not asked for)."""
+
+    shard: int
+    status: Status | None = None
+    applied: int = -1
+    packed_list: bytes | None = None
+    header: Header = field(default_factory=Header)
+    history: Mapping[str, bytes] = field(default_factory=dict)
+    feedback: Mapping[str, bytes] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    dirty: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the shard's state is whole."""
+        return self.status == Status.LIVE
+
+    @property
+    def unmerged(self) -> dict[str, Pending]:
+        """Acknowledged writes that the history does not hold yet."""
+        return {course_id: one for course_id, one in self.pending.items() if one.offset > self.applied}
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Courses that no list may show: taken, about to be taken, or refused."""
+        refused = {course_id for course_id, packed in self.feedback.items() if packed[STAMP_BYTES] == _NOT_FOR_ME}
+        return frozenset(self.history.keys() | self.unmerged.keys() | refused)
+
+    @property
+    def list_version(self) -> Version | None:
+        """What the learner's list was made from."""
+        return unpack_version(self.packed_list) if self.packed_list else None
+
+    @property
+    def state_version(self) -> str:
+        """Positions of the last events that the list includes (without a list: that the history holds)."""
+        version = self.list_version or self.header
+        offsets = {LEARNER_EVENTS: version.learner_offset, ACTIVITY: version.activity_offset}
+        return ",".join(str(Position(topic, self.shard, offset)) for topic, offset in offsets.items() if offset >= 0)
+
+    def covers(self, position: Position) -> bool:
+        """Whether a reader sees what was published at a position: the list was made from it, or did not have to be."""
+        if position.partition != self.shard:
+            return True
+        version = self.list_version
+        is_activity = position.topic == ACTIVITY
+        if version and (version.activity_offset if is_activity else version.learner_offset) >= position.offset:
+            return True
+        held = self.header.activity_offset if is_activity else self.applied
+        return self.is_live and held >= position.offset and not self.dirty
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def decode_lookup(shard: int, answer: Sequence[Any], whole: bool) -> Lookup:
+    """Return the look-up that `lookup.lua` answered."""
+    status, applied, packed_list, header, history, feedback, pending, marked = answer
+    records = _pairs(history) if whole else dict.fromkeys((name.decode() for name in history), b"")
+    records.pop("", None)
+    return Lookup(
+        shard,
+        Status(status.decode()) if status else None,
+        int(applied) if applied else -1,
+        packed_list,
+        unpack_header(header),
+        records,
+        _pairs(feedback),
+        {course_id: unpack_pending(packed) for course_id, packed in _pairs(pending).items()},
+        marked is not None,
+    )
+
+
+class Learners:
+    """Reads learners of the live generation."""
+
+    def __init__(self, client: Client, control: ControlLog, timeout_s: float) -> None:
+        self._client = client
+        self._control = control
+        self._timeout_s = timeout_s
+
+    def _keys(self, user_id: str) -> ShardKeys:
+        state = self._control.state
+        return ShardKeys(shard_of(user_id, state.partitions), state.generation)
+
+    async def look_up(self, user_id: str, whole: bool = False) -> Lookup:
+        """Return what stands about a learner; `whole`: with the records. Raises RedisError or TimeoutError."""
+        shard = self._keys(user_id)
+        keys = [
+            shard.meta,
+            shard.candidates(user_id),
+            shard.history(user_id),
+            shard.feedback(user_id),
+            shard.pending(user_id),
+            shard.dirty,
+        ]
+        async with asyncio.timeout(self._timeout_s):
+            answer = await _LOOKUP.run(self._client, keys, [user_id, "HGETALL" if whole else "HKEYS"])
+        return decode_lookup(shard.shard, answer, whole)
+
+    async def look_up_after(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup:
+        """Return the first look-up that covers the positions, or the last one before `wait_s` is over."""
+        loop = asyncio.get_running_loop()
+        end_s, pause_s = loop.time() + wait_s, _FIRST_POLL_S
+        while True:
+            found = await self.look_up(user_id)
+            if loop.time() >= end_s or all(found.covers(position) for position in positions):
+                return found
+            await asyncio.sleep(min(pause_s, max(end_s - loop.time(), 0)))
+            pause_s = min(pause_s * 1.5, _LAST_POLL_S)
+
+    async def embedding(self, user_id: str) -> Embedding | None:
+        """Return a learner's embedding, or None if there is none."""
+        async with asyncio.timeout(self._timeout_s):
+            packed: Any = await self._client.get(self._keys(user_id).embedding(user_id))
+        return unpack_embedding(packed) if packed else None
+
+    async def applied(self) -> dict[int, int]:
+        """Return the last merged offset of every shard that has a state."""
+        state = self._control.state
+        keys = [ShardKeys(shard, state.generation).meta for shard in range(state.partitions)]
+        async with asyncio.timeout(self._timeout_s):
+            offsets: list[Any] = await asyncio.gather(*(self._client.hget(key, "applied") for key in keys))
+        return {shard: int(offset) for shard, offset in enumerate(offsets) if offset}

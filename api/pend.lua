@@ -1,0 +1,31 @@
+-- Notes acknowledged writes of one shard that may not be merged yet, so that readers hide what was just taken.
+-- KEYS  1 meta of the live generation, then for each write: the learner's pending hash
+-- ARGV  1 time to live (s), then for each write: course, packed (u64 offset, u8 rank)
+-- What is merged already is not noted. Of two unmerged writes of a course the greater offset stays; an enrolment or
+-- drop keeps its rank, since that is what readers show.
+local ENROLLED, DROPPED = 1, 2
+
+local function offset_of(packed)
+  local high, low = struct.unpack(">I4I4", packed)
+  return high * 4294967296 + low
+end
+
+local function states(packed)
+  local rank = string.byte(packed, 9)
+  return rank == ENROLLED or rank == DROPPED
+end
+
+local applied = tonumber(redis.call("HGET", KEYS[1], "applied") or -1)
+for i = 2, #KEYS do
+  local course, later = ARGV[2 * i - 2], ARGV[2 * i - 1]
+  if offset_of(later) > applied then
+    local earlier = redis.call("HGET", KEYS[i], course)
+    if earlier and offset_of(earlier) > applied then
+      if offset_of(earlier) > offset_of(later) then earlier, later = later, earlier end
+      if states(earlier) and not states(later) then later = string.sub(later, 1, 8) .. string.sub(earlier, 9, 9) end
+    end
+    redis.call("HSET", KEYS[i], course, later)
+    redis.call("EXPIRE", KEYS[i], ARGV[1])
+  end
+end
+return redis.status_reply("OK")

@@ -1,0 +1,98 @@
+"""Publishing events: appended to the log, noted as pending, then answered."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from adapters.follow import ControlLog
+from adapters.kafka import shard_of
+from adapters.redis import Client, Script
+from api.event_log import EventLog, Record
+from schemas.courses import Course, encode_course
+from schemas.events import LEARNER_EVENTS, AnyEvent, CourseEvent, Feedback, encode_event
+from schemas.keys import ShardKeys
+from schemas.pending import TTL_S, Pending, pack_pending
+from schemas.registers import Rank
+from schemas.topics import ACTIVITY, COURSES, Position
+from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
+
+_PEND: Final = Script(Path(__file__).with_name("pend.lua"))
+
+
+class PendingWrite(NamedTuple):
+    """An acknowledged event that readers respect before it is merged."""
+
+    user_id: str
+    course_id: str
+    pending: Pending
+
+
+def record_of(event: AnyEvent, partitions: int) -> Record:
+    """Return the record of an event: in its topic, in its learner's partition."""
+    topic = LEARNER_EVENTS_TOPIC if isinstance(event, LEARNER_EVENTS) else ACTIVITY
+    return Record(topic, shard_of(event.user_id, partitions), event.user_id.encode(), encode_event(event))
+
+
+def pending_write(event: AnyEvent, position: Position) -> PendingWrite | None:
+    """Return what readers respect until the event is merged: of hard state about a course, what hides it.
+
+    Feedback other than "not for me" hides nothing, so it is not noted.
+    """
+    if position.topic != LEARNER_EVENTS_TOPIC or not isinstance(event, CourseEvent):
+        return None
+    if isinstance(event, Feedback) and event.value != "not_for_me":
+        return None
+    rank = Rank[event.type_name.upper()]
+    return PendingWrite(event.user_id, event.course_id, Pending(position.offset, rank))
+
+
+def greatest(positions: Sequence[Position]) -> list[Position]:
+    """Return the greatest position of each partition, in order.
+
+    >>> [str(one) for one in greatest([Position("activity", 0, 3), Position("activity", 0, 5)])]
+    ['activity:0:5']
+    """
+    newest = {(one.topic, one.partition): one for one in sorted(positions)}
+    return [newest[place] for place in sorted(newest)]
+
+
+class Publisher:
+    """Puts events and courses into the log."""
+
+    def __init__(self, log: EventLog, client: Client, control: ControlLog, timeout_s: float) -> None:
+        self._log = log
+        self._client = client
+        self._control = control
+        self._timeout_s = timeout_s
+
+    async def publish(self, events: Sequence[AnyEvent]) -> list[Position]:
+        """Return where the events stand, once Kafka keeps them and readers respect them.
+
+        Raises NotReadyError, RedisError or TimeoutError: then it is unknown, and safe to repeat.
+        """
+        records = [record_of(event, self._control.state.partitions) for event in events]
+        offsets = await self._log.append(records)
+        places = zip(records, offsets, strict=True)
+        positions = [Position(record.topic, record.partition, offset) for record, offset in places]
+        written = [pending_write(event, position) for event, position in zip(events, positions, strict=True)]
+        async with asyncio.timeout(self._timeout_s):
+            await self._pend([one for one in written if one])
+        return positions
+
+    async def publish_course(self, course: Course) -> int:
+        """Return the offset of a course's record, once Kafka keeps it."""
+        record = Record(COURSES, 0, course.course_id.encode(), encode_course(course))
+        return (await self._log.append([record]))[0]
+
+    async def _pend(self, written: Sequence[PendingWrite]) -> None:
+        shards: dict[int, list[PendingWrite]] = defaultdict(list)
+        for one in written:
+            shards[shard_of(one.user_id, self._control.state.partitions)].append(one)
+        await asyncio.gather(*(self._pend_shard(shard, ones) for shard, ones in shards.items()))
+
+    async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> None:
+        keys = ShardKeys(shard, self._control.state.generation)
+        args = [part for one in written for part in (one.course_id, pack_pending(one.pending))]
+        await _PEND.run(self._client, [keys.meta, *(keys.pending(one.user_id) for one in written)], [TTL_S, *args])

@@ -1,0 +1,68 @@
+"""What a learner sees: the list, the courses taken; and the embedding, for services."""
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.answers import Dashboard, EmbeddingAnswer, Recommendations, respond
+from api.dashboard import learner_courses
+from api.documentation import answers
+from api.lists import Query
+from api.parameters import MAX_WAIT_MS, After, Facet, Limit, Strategy, UserId, WaitMs, positions_of
+from api.problems import not_found
+from api.wiring import services_of
+from recommender.resort import Filters
+
+router: Final = APIRouter(tags=["learners"], prefix="/v1/learners/{user_id}")
+
+
+@router.get("/recommendations", responses=answers(Recommendations, "The learner's list, best first."))
+async def recommendations(
+    request: Request,
+    user_id: UserId,
+    limit: Limit = 10,
+    strategy: Strategy = "hybrid",
+    language: Facet = None,
+    level: Facet = None,
+    category: Facet = None,
+    after: After = None,
+    wait_ms: WaitMs = 1_000,
+) -> Response:
+    """Return a learner's list; for a learner without one, the popular list."""
+    services = services_of(request)
+    query = Query(limit, Filters(language or "", level or "", category or ""), strategy)
+    found = await services.find(user_id, positions_of(after), min(wait_ms, MAX_WAIT_MS) / 1_000)
+    answer = await services.lists.recommendations(user_id, found, query)
+    services.metrics.count_answer(answer.degraded)
+    return respond(answer)
+
+
+@router.get("", responses=answers(Dashboard, "The learner's courses."))
+async def dashboard(request: Request, user_id: UserId) -> Response:
+    """Return the courses a learner has taken: none, and degraded, while the learner's state is not whole."""
+    services = services_of(request)
+    found = await services.learners.look_up(user_id, whole=True)
+    history = found.history if found.is_live else {}
+    cards = await services.shared.cards(history.keys() | found.unmerged.keys())
+    answer = Dashboard(
+        user_id=user_id,
+        courses=learner_courses(history, found.unmerged, cards),
+        state_version=found.state_version,
+        lag=services.ends.lag(found.shard, found.applied),
+        degraded=not found.is_live,
+    )
+    services.metrics.count_answer(answer.degraded)
+    return respond(answer)
+
+
+@router.get("/embedding", responses=answers(EmbeddingAnswer, "The learner's embedding."))
+async def embedding(request: Request, user_id: UserId) -> Response:
+    """Return a learner's embedding, as the last refresh computed it."""
+    services = services_of(request)
+    found = await services.learners.embedding(user_id)
+    if found is None:
+        raise not_found("user_id: this learner has no embedding")
+    version = services.control.version_of(found.model_epoch)
+    vector = found.vector
+    return respond(EmbeddingAnswer(user_id=user_id, model_version=version, dimensions=len(vector), embedding=vector))

@@ -1,0 +1,40 @@
+"""What the API is told."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from schemas.settings import Connections
+
+MIN_SECRET_BYTES = 32
+"""RFC 7518, 3.2: an HS256 key is at least as long as the hash."""
+
+
+class ApiSettings(Connections):
+    """Settings of the API. It starts only if it can verify tokens: by a secret (HS256) or by an issuer's key set."""
+
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(default=8000, ge=0, le=65_535, description="Port the API listens on.")
+    jwt_secret: SecretStr | None = Field(default=None, description="HS256 secret of the tokens, 32 bytes or more.")
+    jwks_url: str = Field(default="", description="Key set of the tokens' issuer, in place of a secret.")
+    jwt_issuer: str = Field(default="", description="Issuer that tokens must name; empty: any.")
+    jwt_audience: str = Field(default="", description="Audience that tokens must name; empty: any.")
+    max_body_bytes: int = Field(default=1_000_000, ge=1, description="Largest request body; above it: 413.")
+    ingest_timeout_s: float = Field(
+        default=5.0, gt=0, description="Seconds until Kafka and Redis must have taken an event; above it: 503."
+    )
+    read_timeout_s: float = Field(
+        default=1.0, gt=0, description="Seconds a look-up waits for Redis before it degrades."
+    )
+    shared_poll_s: float = Field(
+        default=1.0, gt=0, description="Seconds between reads of the shared lists and of the log's ends."
+    )
+
+    @model_validator(mode="after")
+    def _can_verify(self) -> Self:
+        secret = self.jwt_secret.get_secret_value() if self.jwt_secret else ""
+        if bool(secret) == bool(self.jwks_url):
+            raise ValueError("set either JWT_SECRET or JWKS_URL: without one of them no token can be verified")
+        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes")
+        return self

@@ -1,0 +1,146 @@
+"""Shared lists and cards, kept in memory: what stood last is served while Redis is away."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from adapters.redis import Client
+from recommender.resort import Filters
+from schemas.candidates import Candidate, CandidateList, unpack_candidates
+from schemas.cards import Card, unpack_card
+from schemas.keys import (
+    SHARED_CARDS,
+    SHARED_LATEST,
+    SHARED_META,
+    SHARED_POPULAR,
+    SHARED_SIMILAR,
+    SHARED_TRENDING,
+)
+
+logger: Final = logging.getLogger(__name__)
+
+KINDS: Final = {"popular": SHARED_POPULAR, "trending": SHARED_TRENDING, "latest": SHARED_LATEST}
+STALE_S: Final = 5.0
+OVERALL: Final = ""
+
+
+def facets_of(filters: Filters) -> list[str]:
+    """Return the facets whose lists serve these filters, without regard to case; the list over all courses last.
+
+    >>> facets_of(Filters(language="EN"))
+    ['language=en', '']
+    """
+    named = {"category": filters.category, "level": filters.level, "language": filters.language}
+    return [*(f"{name}={value}".casefold() for name, value in named.items() if value), OVERALL]
+
+
+class SharedCache:
+    """Popular, trending and latest lists by facet, and cards by course, as they stood last."""
+
+    def __init__(self, client: Client, interval_s: float, timeout_s: float) -> None:
+        self._client = client
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
+        self._meta: dict[bytes, bytes] = {}
+        self._packed: dict[str, dict[str, list[bytes]]] = {kind: {} for kind in KINDS}
+        self._lists: dict[bytes, CandidateList] = {}
+        self._cards: dict[str, Card] = {}
+        self._seen_at = float("-inf")
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether Redis has answered within the last `STALE_S`, and held the shared lists."""
+        return time.monotonic() - self._seen_at < STALE_S
+
+    def lists(self, kind: str, facet: str) -> list[CandidateList]:
+        """Return the lists of a kind for a facet; several if the catalogue spells its value in several ways."""
+        return [self._unpacked(packed) for packed in self._packed[kind].get(facet, [])]
+
+    def overall(self, kind: str) -> CandidateList | None:
+        """Return the list of a kind over all courses, or None if none was ever seen."""
+        return next(iter(self.lists(kind, OVERALL)), None)
+
+    def candidates(self, kinds: Iterable[str], filters: Filters) -> Iterator[Candidate]:
+        """Yield the candidates of these kinds of list, those of the facets asked for first."""
+        for kind in kinds:
+            for facet in facets_of(filters):
+                for listed in self.lists(kind, facet):
+                    yield from listed.candidates
+
+    def _unpacked(self, packed: bytes) -> CandidateList:
+        known = self._lists.get(packed)
+        if known is None:
+            known = self._lists[packed] = unpack_candidates(packed)
+        return known
+
+    async def cards(self, course_ids: Iterable[str]) -> dict[str, Card]:
+        """Return the cards of these courses; unknown courses, and while Redis is away unread ones, are left out."""
+        wanted = set(course_ids)
+        missing = [course_id for course_id in wanted if course_id not in self._cards]
+        if missing:
+            try:
+                self._cards.update(await self._read_cards(missing))
+            except (RedisError, TimeoutError) as error:
+                logger.warning("cards cannot be read: %r", error)
+        return {course_id: self._cards[course_id] for course_id in wanted if course_id in self._cards}
+
+    async def card(self, course_id: str) -> Card | None:
+        """Return a course's card, or None for an unknown course. Raises RedisError or TimeoutError."""
+        if course_id not in self._cards:
+            self._cards.update(await self._read_cards([course_id]))
+        return self._cards.get(course_id)
+
+    async def similar(self, course_id: str) -> CandidateList | None:
+        """Return the courses most like this one, or None for an unknown course. Raises RedisError or TimeoutError."""
+        async with asyncio.timeout(self._timeout_s):
+            packed: Any = await self._client.hget(SHARED_SIMILAR, course_id)
+        return unpack_candidates(packed) if packed else None
+
+    async def _read_cards(self, course_ids: list[str]) -> dict[str, Card]:
+        async with asyncio.timeout(self._timeout_s):
+            packed: Any = await self._client.hmget(SHARED_CARDS, course_ids)
+        found = zip(course_ids, packed, strict=True)
+        return {course_id: unpack_card(one) for course_id, one in found if one}
+
+    async def run(self) -> None:
+        """Take in what changed, again and again, for ever."""
+        while True:
+            try:
+                await self.refresh()
+            except (RedisError, TimeoutError) as error:
+                logger.warning("the shared lists cannot be read: %r", error)
+            await asyncio.sleep(self._interval_s)
+
+    async def refresh(self) -> None:
+        """Take in the shared lists if they changed, and forget all cards if the catalogue did."""
+        async with asyncio.timeout(self._timeout_s):
+            meta: Any = await self._client.hgetall(SHARED_META)
+        if not meta:  # a Redis that lost everything: what stood last is better than nothing
+            return
+        if meta != self._meta:
+            await self._take_lists()
+            if meta.get(b"catalogue_epoch") != self._meta.get(b"catalogue_epoch"):
+                await self._take_cards()
+            self._meta = meta
+        self._seen_at = time.monotonic()
+
+    async def _take_lists(self) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            hashes: list[Any] = await asyncio.gather(*(self._client.hgetall(key) for key in KINDS.values()))
+        for kind, packed in zip(KINDS, hashes, strict=True):
+            facets: dict[str, list[bytes]] = {}
+            for facet, one in packed.items():
+                facets.setdefault(facet.decode().casefold(), []).append(one)
+            self._packed[kind] = facets
+        standing = {one for facets in self._packed.values() for several in facets.values() for one in several}
+        self._lists = {packed: listed for packed, listed in self._lists.items() if packed in standing}
+
+    async def _take_cards(self) -> None:
+        """Read the cards of the overall lists again, so that they can be shown without Redis; forget the others."""
+        lists = [listed for kind in KINDS for listed in self.lists(kind, OVERALL)]
+        course_ids = {candidate.course_id for listed in lists for candidate in listed.candidates}
+        self._cards = await self._read_cards(sorted(course_ids)) if course_ids else {}

@@ -1,0 +1,145 @@
+"""What the routes of one application use, made from its settings when it starts."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+from fastapi import Request
+from redis.exceptions import RedisError
+
+from adapters.redis import Client, connect
+from api.auth import Verifier
+from api.event_log import EventLog
+from api.lists import Lists
+from api.log_ends import LogEnds
+from api.logs import hashed
+from api.lookup import Learners, Lookup
+from api.metrics import Metrics
+from api.models import ModelLog
+from api.publishing import Publisher
+from api.settings import ApiSettings
+from api.shared import SharedCache
+from schemas.topics import Position
+
+logger: Final = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S: Final = 5.0
+
+
+@dataclass
+class Services:
+    """The parts of a running API."""
+
+    settings: ApiSettings
+    client: Client
+    control: ModelLog
+    ends: LogEnds
+    shared: SharedCache
+    learners: Learners
+    lists: Lists
+    publisher: Publisher
+    verifier: Verifier
+    metrics: Metrics
+    tasks: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+
+    async def find(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup | None:
+        """Return what stands about a learner, once it covers the positions; None while Redis is away."""
+        try:
+            return await self.learners.look_up_after(user_id, positions, wait_s)
+        except (RedisError, TimeoutError) as error:
+            logger.warning("looking learner %s up failed: %r", hashed(user_id), error)
+            return None
+
+    async def missing(self) -> list[str]:
+        """Return what the API lacks to do its work."""
+        lacks = {name: task.done() for name, task in self.tasks.items()}
+        lacks["kafka"] = not self.ends.is_fresh
+        lacks["redis"] = not await self._redis_answers()
+        return [name for name, is_missing in lacks.items() if is_missing]
+
+    async def _redis_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(self.settings.read_timeout_s):
+                return bool(await self.client.ping())
+        except (RedisError, TimeoutError):
+            return False
+
+    async def measure_lags(self) -> None:
+        """Bring the metric of the shards' lags up to date, if Redis answers."""
+        try:
+            applied = await self.learners.applied()
+        except (RedisError, TimeoutError):
+            applied = {}
+        self.metrics.set_lags({shard: self.ends.lag(shard, offset) for shard, offset in applied.items()})
+
+
+def services_of(request: Request) -> Services:
+    """Return the parts of the application that serves a request."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def _reach_kafka(stack: AsyncExitStack, settings: ApiSettings) -> tuple[ModelLog, LogEnds, EventLog]:
+    """Connect to Kafka, however long it takes to be there: without it nothing can be decided or promised."""
+    servers, pause_s = settings.kafka_bootstrap_servers, 0.2
+    while True:
+        async with AsyncExitStack() as attempt:
+            try:
+                control = await attempt.enter_async_context(ModelLog(servers))
+                ends = await attempt.enter_async_context(LogEnds(servers, control, settings.shared_poll_s))
+                log = await attempt.enter_async_context(EventLog(servers, settings.ingest_timeout_s))
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("Kafka at %s does not answer yet: %r", servers, error)
+            else:
+                await stack.enter_async_context(attempt.pop_all())
+                return control, ends, log
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _said(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.critical("%s ended: the API is no longer ready", task.get_name(), exc_info=error)
+
+
+@asynccontextmanager
+async def _running(**work: Coroutine[Any, Any, None]) -> AsyncIterator[dict[str, "asyncio.Task[None]"]]:
+    """Run background work by name, and end it."""
+    tasks = {name: asyncio.create_task(one, name=name) for name, one in work.items()}
+    for task in tasks.values():
+        task.add_done_callback(_said)
+    try:
+        yield tasks
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterator[Services]:
+    """Connect to everything and follow what changes. Waits for Kafka; Redis may come later."""
+    async with AsyncExitStack() as stack:
+        control, ends, log = await _reach_kafka(stack, settings)
+        client = connect(settings)
+        stack.push_async_callback(client.aclose)
+        shared = SharedCache(client, settings.shared_poll_s, settings.read_timeout_s)
+        services = Services(
+            settings=settings,
+            client=client,
+            control=control,
+            ends=ends,
+            shared=shared,
+            learners=Learners(client, control, settings.read_timeout_s),
+            lists=Lists(shared, control, ends),
+            publisher=Publisher(log, client, control, settings.ingest_timeout_s),
+            verifier=Verifier(settings),
+            metrics=metrics,
+        )
+        work = {"control": control.run(), "log-ends": ends.run(), "shared-lists": shared.run()}
+        services.tasks = await stack.enter_async_context(_running(**work))
+        yield services

@@ -1,0 +1,168 @@
+"""The real API as a process of its own, before a real Kafka, over a Redis that a test may fill, empty and stop."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+import jwt
+from redis import Redis
+
+from adapters.kafka import shard_of
+from deploy.ports import free_port
+from schemas.candidates import Candidate, CandidateList, Cause, Source, Version, pack_candidates
+from schemas.cards import Card, pack_card
+from schemas.keys import (
+    SHARED_CARDS,
+    SHARED_LATEST,
+    SHARED_META,
+    SHARED_POPULAR,
+    SHARED_SIMILAR,
+    SHARED_TRENDING,
+    ShardKeys,
+)
+from schemas.meta import HEADER_FIELD, Header, pack_header
+from tests.servers import running_redis
+
+SECRET: Final = "a secret of the tests, 32 bytes or more"
+PARTITIONS: Final = 4
+EVERYTHING: Final = "learner publisher reader operator admin"
+
+
+def token(subject: str = "tester", scope: str = EVERYTHING, ttl_s: int = 600, **claims: Any) -> str:
+    """Return a signed token."""
+    return jwt.encode({"sub": subject, "scope": scope, "exp": time.time() + ttl_s, **claims}, SECRET, "HS256")
+
+
+def bearer(subject: str = "tester", scope: str = EVERYTHING) -> dict[str, str]:
+    """Return the header that makes a request this caller's."""
+    return {"Authorization": f"Bearer {token(subject, scope)}"}
+
+
+@contextmanager
+def running_api(bootstrap_servers: str, redis_url: str, **environment: str) -> Iterator[httpx.Client]:
+    """Run the API and return a client that may do everything."""
+    port = free_port()
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "REDIS_URL": redis_url,
+        "API_PORT": str(port),
+        "JWT_SECRET": SECRET,
+        "SHARED_POLL_S": "0.1",
+        "INGEST_TIMEOUT_S": "2",
+        "READ_TIMEOUT_S": "0.5",
+        "LOG_LEVEL": "warning",
+        **environment,
+    }
+    process = subprocess.Popen((sys.executable, "-m", "api"), env={**os.environ, **settings})
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=url, headers=bearer(), timeout=20) as client:
+            until(lambda: process.poll() is None and _is_up(client))
+            yield client
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _is_up(client: httpx.Client) -> bool:
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def until(condition: Any, timeout_s: float = 20) -> None:
+    """Wait until `condition()` holds."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.02)
+
+
+def row(course_id: str, score: float, source: Source = Source.COLLABORATIVE, cause: int | None = None) -> Candidate:
+    """Return a candidate whose content component falls where its score rises."""
+    return Candidate(course_id, score, (score, 0.0, 1 - score, score, 0.0), source, cause)
+
+
+def listed(candidates: Sequence[Candidate], version: Version, causes: tuple[Cause, ...] = ()) -> bytes:
+    """Return a packed list made now."""
+    return pack_candidates(CandidateList(version, time.time_ns() // 1_000, causes, tuple(candidates)))
+
+
+class State:
+    """Fills Redis as the stream does."""
+
+    def __init__(self, redis: Redis, model_epoch: int = -1) -> None:
+        self.redis = redis
+        self._model_epoch = model_epoch
+
+    def keys(self, user_id: str) -> ShardKeys:
+        """Return the keys of a learner's shard."""
+        return ShardKeys(shard_of(user_id, PARTITIONS), 0)
+
+    def open_shards(self, applied: int = -1, status: str = "live") -> None:
+        """Give every shard a meta."""
+        for shard in range(PARTITIONS):
+            fields: dict[Any, Any] = {"generation": 0, "status": status, "nonce": "0" * 32, "applied": applied}
+            self.redis.hset(ShardKeys(shard, 0).meta, mapping=fields)
+
+    def set_applied(self, user_id: str, applied: int) -> None:
+        """Say up to where the learner's shard is merged."""
+        self.redis.hset(self.keys(user_id).meta, "applied", str(applied))
+
+    def write_learner(self, user_id: str, records: Mapping[str, bytes], header: Header) -> None:
+        """Write a history."""
+        fields: dict[Any, Any] = {HEADER_FIELD: pack_header(header), **records}
+        self.redis.hset(self.keys(user_id).history(user_id), mapping=fields)
+
+    def write_list(
+        self,
+        user_id: str,
+        candidates: Sequence[Candidate],
+        offset: int = 0,
+        causes: tuple[Cause, ...] = (),
+    ) -> None:
+        """Write a learner's list, made from the learner's events up to `offset`."""
+        version = Version(self._model_epoch, 0, offset, -1)
+        self.redis.set(self.keys(user_id).candidates(user_id), listed(candidates, version, causes))
+
+    def write_shared(self, cards: Sequence[Card], popular: Sequence[Candidate], epoch: int = 0) -> None:
+        """Write the shared keys: lists over all and by language, similar courses and cards."""
+        version = Version(self._model_epoch, epoch, -1, -1)
+        facets: dict[Any, Any] = {"": listed(popular, version)}
+        for language in {card.language for card in cards if card.language}:
+            spoken = {card.course_id for card in cards if card.language == language}
+            facets[f"language={language}"] = listed([one for one in popular if one.course_id in spoken], version)
+        for key in (SHARED_POPULAR, SHARED_TRENDING, SHARED_LATEST):
+            self.redis.delete(key)
+            self.redis.hset(key, mapping=facets)
+        similar: dict[Any, Any] = {popular[0].course_id: listed(popular[1:], version)}
+        self.redis.hset(SHARED_SIMILAR, mapping=similar)
+        packed: dict[Any, Any] = {card.course_id: pack_card(card) for card in cards}
+        self.redis.hset(SHARED_CARDS, mapping=packed)
+        made_from: dict[Any, Any] = {"model_epoch": self._model_epoch, "catalogue_epoch": epoch}
+        self.redis.hset(SHARED_META, mapping=made_from)
+
+
+class Switched:
+    """A Redis that can be turned off and on again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running = ExitStack()
+        self.redis_url = ""
+
+    def on(self) -> Self:
+        """Start the server."""
+        self.redis_url = self._running.enter_context(running_redis(self._folder)).redis_url
+        return self
+
+    def off(self) -> None:
+        """Kill the server."""
+        self._running.close()

@@ -1,0 +1,103 @@
+"""The authorisation matrix: every route by every kind of caller; a route without an entry fails here."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import httpx
+import pytest
+
+from deploy.embedded import EmbeddedStack
+from tests.api_server import bearer, running_api, token
+
+ME: Final = "matrix-learner"
+CALLERS: Final = {
+    "learner himself": (ME, "learner"),
+    "another learner": ("matrix-other", "learner"),
+    "his id, no scope": (ME, ""),
+    "publisher": ("app", "publisher"),
+    "reader": ("app", "reader"),
+    "operator": ("app", "operator"),
+    "admin": ("app", "admin"),
+}
+HIMSELF: Final = {"learner himself"}
+LEARNERS: Final = HIMSELF | {"another learner"}
+CATALOGUE: Final = LEARNERS | {"reader", "operator", "admin"}
+_TAKE: Final = "/v1/learners/{user_id}/courses/{course_id}/"
+MATRIX: Final = {
+    ("POST", "/v1/events"): HIMSELF | {"publisher"},
+    ("POST", _TAKE + "enrol"): HIMSELF | {"publisher"},
+    ("POST", _TAKE + "drop"): HIMSELF | {"publisher"},
+    ("POST", _TAKE + "progress"): HIMSELF | {"publisher"},
+    ("POST", _TAKE + "rating"): HIMSELF | {"publisher"},
+    ("POST", _TAKE + "feedback"): HIMSELF | {"publisher"},
+    ("GET", "/v1/learners/{user_id}"): HIMSELF | {"reader"},
+    ("GET", "/v1/learners/{user_id}/recommendations"): HIMSELF | {"reader"},
+    ("GET", "/v1/learners/{user_id}/embedding"): {"reader"},
+    ("GET", "/v1/courses/popular"): CATALOGUE,
+    ("GET", "/v1/courses/trending"): CATALOGUE,
+    ("GET", "/v1/courses/latest"): CATALOGUE,
+    ("GET", "/v1/courses/{course_id}"): CATALOGUE,
+    ("GET", "/v1/courses/{course_id}/similar"): CATALOGUE,
+    ("PUT", "/v1/courses/{course_id}"): {"admin"},
+    ("DELETE", "/v1/courses/{course_id}"): {"admin"},
+}
+OPEN: Final = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics")}
+VALUES: Final = {"progress": 0.5, "rating": 4, "feedback": "useful"}
+
+
+@pytest.fixture(scope="module")
+def api(stack: EmbeddedStack) -> Iterator[httpx.Client]:
+    with running_api(stack.bootstrap_servers, stack.redis_url) as client:
+        yield client
+
+
+def call(api: httpx.Client, method: str, template: str, headers: dict[str, str]) -> int:
+    """Send a request that is right but for who sends it."""
+    body: dict[str, object] = {"value": VALUES.get(template.rpartition("/")[2], 0)}
+    if template == "/v1/events":
+        body = {"type": "enrolled", "user_id": ME, "course_id": "c"}
+    elif method == "PUT":
+        body = {"title": "Matrix"}
+    path = template.replace("{user_id}", ME).replace("{course_id}", "matrix-course")
+    content = {"json": body} if method in ("POST", "PUT") else {}
+    return api.request(method, path, headers=headers, **content).status_code  # type: ignore[arg-type]
+
+
+def test_every_route_has_an_entry(api: httpx.Client) -> None:
+    paths = api.get("/openapi.json", headers={"Authorization": ""}).json()["paths"]
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == MATRIX.keys() | OPEN
+
+
+@pytest.mark.parametrize(("method", "path"), MATRIX)
+def test_only_these_may(api: httpx.Client, method: str, path: str) -> None:
+    statuses = {name: call(api, method, path, bearer(*who)) for name, who in CALLERS.items()}
+    assert {name for name, status in statuses.items() if status != 403} == MATRIX[method, path]
+    assert set(statuses.values()) <= {200, 202, 403, 404}
+
+
+@pytest.mark.parametrize(("method", "path"), MATRIX)
+def test_nobody_may_without_a_valid_token(api: httpx.Client, method: str, path: str) -> None:
+    expired = {"Authorization": f"Bearer {token(ME, 'learner publisher reader operator admin', ttl_s=-5)}"}
+    for headers in ({"Authorization": ""}, {"Authorization": "Bearer nonsense"}, expired):
+        assert call(api, method, path, headers) == 401
+
+
+@pytest.mark.parametrize(("method", "path"), OPEN)
+def test_probes_need_no_token(api: httpx.Client, method: str, path: str) -> None:
+    assert api.request(method, path, headers={"Authorization": ""}).status_code == 200
+
+
+def test_an_erasure_is_the_learners_own_or_an_admins(api: httpx.Client) -> None:
+    event = {"type": "erased", "user_id": ME}
+    statuses = {
+        name: api.post("/v1/events", json=event, headers=bearer(*who)).status_code for name, who in CALLERS.items()
+    }
+    assert {name for name, status in statuses.items() if status == 202} == HIMSELF | {"admin"}
+    assert set(statuses.values()) == {202, 403}
+
+
+def test_one_foreign_event_refuses_the_whole_batch(api: httpx.Client) -> None:
+    events = [{"type": "enrolled", "user_id": user_id, "course_id": "c"} for user_id in (ME, "matrix-other")]
+    answer = api.post("/v1/events", json={"events": events}, headers=bearer(ME, "learner"))
+    assert answer.status_code == 403
+    assert answer.headers["content-type"] == "application/problem+json"

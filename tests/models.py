@@ -1,0 +1,45 @@
+"""Small real models, as bundles in a store: what a trainer would have published."""
+
+from pathlib import Path
+from typing import Final
+
+from adapters.bundles import BundleStore
+from recommender.bundle import files_of, save_model, write_manifest
+from recommender.model import Model
+from schemas.control import ModelPromoted, ModelPublished
+from schemas.courses import Course
+from schemas.manifest import Manifest, digest_of
+from tests.unit.recommender.conftest import make_model
+
+COURSES: Final = tuple(
+    Course(course_id=f"c{i:02d}", title=f"sql python {i % 3}", language="en" if i % 2 else "de", level="easy")
+    for i in range(12)
+)
+"""The catalogue that the models below know."""
+
+
+def small_model(seed: int = 0) -> Model:
+    """Return a whole model of random numbers over `COURSES`."""
+    return make_model(len(COURSES), seed)
+
+
+def store_bundle(root: Path, scratch: Path, seed: int = 0) -> Manifest:
+    """Publish a model's bundle into the store at `root`; `scratch` is where it is written first."""
+    folder = scratch / f"bundle-{seed}"
+    folder.mkdir(parents=True)
+    save_model(folder, small_model(seed))
+    files = files_of(folder)
+    manifest = Manifest(
+        version=f"m-{seed}", digest=digest_of(files), bootstrap=False, created_at="2026-01-01T00:00:00+00:00",
+        offsets={}, snapshot_digest="", seed=seed, git_commit="", config={}, metrics={}, champion_metrics={},
+        num_courses=len(COURSES), files=files,
+    )  # fmt: skip
+    write_manifest(folder, manifest)
+    BundleStore(str(root)).publish(folder, manifest.version)
+    return manifest
+
+
+def going_live(manifest: Manifest) -> tuple[ModelPublished, ModelPromoted]:
+    """Return the two decisions that put a bundle live."""
+    published = ModelPublished(version=manifest.version, digest=manifest.digest)
+    return published, ModelPromoted(version=manifest.version)

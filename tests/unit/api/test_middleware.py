@@ -1,0 +1,86 @@
+"""What happens around requests: a body in pieces, slashes within ids, templates in metrics."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+from fastapi import FastAPI, Request
+
+from api.metrics import Metrics
+from api.middleware import KeepSlashes, LimitBody, Observe
+from api.parameters import CourseId, UserId
+from api.problems import install_problems
+
+LIMIT = 100
+
+
+def application(metrics: Metrics) -> FastAPI:
+    app = FastAPI()
+    install_problems(app)
+
+    @app.post("/bodies")
+    async def size(request: Request) -> int:
+        return len(await request.body())
+
+    @app.get("/learners/{user_id}/courses/{course_id}")
+    async def ids(user_id: UserId, course_id: CourseId) -> list[str]:
+        return [user_id, course_id]
+
+    @app.get("/failing")
+    async def failing() -> None:
+        raise RuntimeError("a bug")
+
+    app.add_middleware(LimitBody, max_body_bytes=LIMIT)
+    app.add_middleware(Observe, metrics=metrics)
+    app.add_middleware(KeepSlashes)
+    return app
+
+
+def client(metrics: Metrics | None = None) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(application(metrics or Metrics()), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+async def pieces(number: int) -> AsyncIterator[bytes]:
+    for _ in range(number):
+        yield b"x" * 10
+
+
+async def test_a_body_is_limited_whether_announced_or_in_pieces() -> None:
+    async with client() as http:
+        assert (await http.post("/bodies", content=b"x" * LIMIT)).json() == LIMIT
+        assert (await http.post("/bodies", content=pieces(10))).json() == LIMIT
+        for content in (b"x" * (LIMIT + 1), pieces(11)):
+            answer = await http.post("/bodies", content=content)
+            assert answer.status_code == 413
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_ids_come_back_as_they_were_sent() -> None:
+    async with client() as http:
+        for user_id, escaped in (("a/b", "a%2Fb"), ("a%2Fb", "a%252Fb"), ("é ü+1", "%C3%A9%20%C3%BC+1"), ("/", "%2f")):
+            assert (await http.get(f"/learners/{escaped}/courses/c%2F1")).json() == [user_id, "c/1"]
+
+
+async def test_an_id_that_can_be_none_is_named() -> None:
+    async with client() as http:
+        for bad in ("a%00b", "a%0Ab", "x" * 10_000, "%C3%A9" * 200):
+            answer = await http.get(f"/learners/u/courses/{bad}")
+            assert answer.status_code == 422
+            assert answer.json()["errors"][0]["field"] == "course_id"
+            assert len(answer.content) < 1_000
+
+
+async def test_requests_are_counted_by_template_and_bugs_are_problems() -> None:
+    metrics = Metrics()
+    async with client(metrics) as http:
+        await http.get("/learners/secret/courses/c")
+        failed = await http.get("/failing")
+        await http.get("/nowhere/secret")
+        await http.put("/bodies")
+    assert failed.status_code == 500
+    assert failed.headers["content-type"] == "application/problem+json"
+    text = metrics.text().decode()
+    assert "secret" not in text
+    for route, status in (("/learners/{user_id}/courses/{course_id}", 200), ("/failing", 500), ("unmatched", 404)):
+        assert f'coursestream_http_requests_total{{method="GET",route="{route}",status="{status}"}} 1.0' in text
+    assert 'method="PUT",route="/bodies",status="405"' in text
