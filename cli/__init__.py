@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: it wires the other rooms together. One file a command."""

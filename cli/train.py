@@ -1,0 +1,57 @@
+"""`coursestream train`: one refit now."""
+
+import asyncio
+from typing import Annotated, Literal
+
+import typer
+
+from cli.options import STATE_DIR, JsonFile, Moment, StateDir
+from cli.output import give, pairs
+from cli.progress import meter
+from cli.system import find
+from trainer.result import TrainResult
+from trainer.settings import TrainerSettings
+from trainer.train import train_once
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def train(
+    seed: Annotated[int | None, typer.Option(min=0, metavar="K", help="Seed of every random choice.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Publish even a model that is not good enough.")] = False,
+    as_of: Moment = None,
+    device: Annotated[
+        Literal["auto", "cpu"], typer.Option(help="Where the training runs; auto is the CPU in this version.")
+    ] = "auto",
+    state_dir: StateDir = STATE_DIR,
+    json_file: JsonFile = None,
+) -> None:
+    """Train a model from the log now, evaluate it, and publish it if it is good enough.
+
+    --as-of uses the log up to an append time. Same offsets and seed give the same digest. With too little in the log
+    to train on there is no model, and the exit status is 1.
+    """
+    del device  # one value so far, under two names
+    settings = TrainerSettings(**find(state_dir).addresses(redis=False))
+    with meter("training", 1) as progress:
+
+        def reach(what: str, fraction: float) -> None:
+            progress.reach(fraction, what=what)
+
+        result = asyncio.run(train_once(settings, seed=seed, force=force, as_of_ms=as_of, progress=reach))
+    give(result, json_file, pairs(_shown(result)))
+    raise typer.Exit(0 if result.version else 1)
+
+
+def _shown(result: TrainResult) -> dict[str, object]:
+    return {
+        "version": result.version,
+        "digest": result.digest,
+        "records": sum(map(sum, result.offsets.values())),
+        "metrics": result.metrics,
+        "popular, on the same tests": result.champion_metrics,
+        "published": result.published,
+        "reason": result.reason,
+        "seconds": result.seconds,
+    }

@@ -1,0 +1,154 @@
+"""The trainer as a process: it watches the log and the decisions, and has a child train when that is due."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from typing import Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from adapters.follow import ControlLog
+from adapters.kafka import open_reader, partitions_of
+from schemas.control import ModelPublished, RefitRequested, decode_control
+from schemas.errors import CoursestreamError
+from schemas.topics import COURSES, LEARNER_EVENTS
+from trainer.result import TrainResult
+from trainer.schedule import Job, Live, Schedule
+from trainer.settings import TrainerSettings
+from trainer.train import bootstrap_once, train_once
+
+logger: Final = logging.getLogger(__name__)
+
+RETRY_S: Final = 60.0
+"""What failed is tried again after so long."""
+
+_POLL_S: Final = 0.5
+
+
+class Decisions(ControlLog):
+    """The decisions, and whether a refit was asked for that no trained model has answered yet."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        super().__init__(bootstrap_servers)
+        self.request: RefitRequested | None = None
+        self.trained: ModelPublished | None = None
+        """The trained model that was published last."""
+
+    def take(self, record: ConsumerRecord) -> None:
+        """Fold one decision."""
+        super().take(record)
+        with contextlib.suppress(msgspec.DecodeError):
+            match decode_control(record.value or b""):
+                case RefitRequested() as request:
+                    self.request = request
+                case ModelPublished(bootstrap=False) as published:
+                    self.trained, self.request = published, None
+
+    def take_request(self) -> RefitRequested | None:
+        """Return the request, which is answered by that."""
+        request, self.request = self.request, None
+        return request
+
+
+class Trainer:
+    """Looks, decides, trains; one training at a time."""
+
+    def __init__(self, settings: TrainerSettings, decisions: Decisions, reader: AIOKafkaConsumer) -> None:
+        self._settings = settings
+        self._decisions = decisions
+        self._reader = reader
+        self._partitions: list[TopicPartition] = []
+        self.schedule = Schedule(settings)
+
+    async def run(self) -> None:
+        """Train whenever it is due, for ever."""
+        while True:
+            try:
+                await self._look()
+            except KafkaError as error:
+                logger.warning("Kafka does not say how long the log is: %r; trying again", error)
+            else:
+                job = self.schedule.due(time.monotonic())
+                if job is not None:
+                    await self._do(job)
+            await asyncio.sleep(_POLL_S)
+
+    async def _look(self) -> None:
+        """Take in how much is in the log and what is live."""
+        if not self._partitions:
+            for topic in (LEARNER_EVENTS, COURSES):
+                self._partitions += await partitions_of(self._reader, topic)
+        ends = await self._reader.end_offsets(self._partitions)
+        now_s = time.monotonic()
+        for topic, growth in ((LEARNER_EVENTS, self.schedule.events), (COURSES, self.schedule.courses)):
+            growth.see(sum(end for partition, end in ends.items() if partition.topic == topic), now_s)
+        self._look_at_models(now_s)
+
+    def _look_at_models(self, now_s: float) -> None:
+        schedule, decisions = self.schedule, self._decisions
+        schedule.requested = decisions.request is not None
+        if decisions.trained is not None:
+            schedule.trained_events = sum(decisions.trained.offsets.get(LEARNER_EVENTS, []))
+        live = decisions.state.models.get(decisions.state.model_version)
+        if live is None:
+            return
+        schedule.live = Live.BOOTSTRAP if live.record.bootstrap else Live.TRAINED
+        schedule.live_courses = sum(live.record.offsets.get(COURSES, []))
+        schedule.live_since_s = now_s - max(0.0, time.time() - live.published_ms / 1_000)
+
+    async def _do(self, job: Job) -> None:
+        """Do what is due; a failure is logged and tried again later, and what was live stays live."""
+        schedule, force = self.schedule, False
+        schedule.attempted_courses = schedule.courses.count
+        if job is Job.TRAIN:
+            schedule.attempted_events = schedule.events.count
+            request = self._decisions.take_request()
+            force = request is not None and request.force
+        try:
+            result = await self._make(job, force)
+        except CoursestreamError as error:
+            logger.error("%s failed, to be tried again in %d s: %s", job, RETRY_S, error)
+            self._forget(job)
+        else:
+            logger.info("%s %s in %.1f s: %s", job, result.version or "without a model", result.seconds, result.reason)
+        schedule.ended_s = time.monotonic()
+
+    def _forget(self, job: Job) -> None:
+        """Make what failed due again, after a while."""
+        self.schedule.retry_at_s = time.monotonic() + RETRY_S
+        self.schedule.attempted_courses = 0
+        if job is Job.TRAIN:
+            self.schedule.attempted_events = 0
+
+    async def _make(self, job: Job, force: bool) -> TrainResult:
+        if job is Job.BOOTSTRAP:
+            return await bootstrap_once(self._settings)
+        return await train_once(self._settings, force=force)
+
+
+async def follow(settings: TrainerSettings) -> None:
+    """Train whenever it is due, until cancelled."""
+    async with (
+        Decisions(settings.kafka_bootstrap_servers) as decisions,
+        open_reader(settings.kafka_bootstrap_servers) as reader,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(decisions.run())
+        tasks.create_task(Trainer(settings, decisions, reader).run())
+        if settings.ready_file:
+            settings.ready_file.write_text(f"{os.getpid()}\n")
+        logger.info("the trainer follows the log")
+
+
+async def run(settings: TrainerSettings) -> None:
+    """Work until SIGTERM or SIGINT; a training under way is ended with it."""
+    work = asyncio.create_task(follow(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work

@@ -1,0 +1,22 @@
+"""Losses over logits: pure functions."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def binary_cross_entropy(logits: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy of (B, 1 + N) logits: column 0 is the course taken, the rest are not."""
+    taken = functional.softplus(-logits[:, 0])
+    others = functional.softplus(logits[:, 1:])
+    return (taken.sum() + others.sum()) / logits.numel()
+
+
+def sampled_softmax(positive: Tensor, negatives: Tensor, forbidden: Tensor) -> Tensor:
+    """Return the mean -log softmax of the course taken among S shared ones.
+
+    `positive` (B,) and `negatives` (B, S) are logits; `forbidden` (B, S) marks courses of the learner's own.
+    """
+    rivals = negatives.masked_fill(forbidden, float("-inf"))
+    every = torch.cat([positive.unsqueeze(1), rivals], dim=1)  # (B, 1 + S)
+    return (torch.logsumexp(every, dim=1) - positive).mean()
