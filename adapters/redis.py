@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -78,6 +78,19 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
             logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, 1.0)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once may not be enough: until Python 3.12 `asyncio.wait_for`, which the Redis client awaits each write in, loses a
+    cancellation that comes as the write ends.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)
 
 
 class Script:

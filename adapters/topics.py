@@ -7,6 +7,7 @@ import asyncio
 import os
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailableError
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from adapters.follow import ControlLog, append_control
@@ -14,7 +15,7 @@ from adapters.kafka import open_reader, partitions_of
 from schemas.control import Genesis
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
-from schemas.topics import ACTIVITY, LEARNER_EVENTS, TOPICS, Topic
+from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP, TOPICS, Topic
 
 
 async def _create(admin: AIOKafkaAdminClient, topic: Topic, partitions: int, replication_factor: int) -> None:
@@ -23,6 +24,16 @@ async def _create(admin: AIOKafkaAdminClient, topic: Topic, partitions: int, rep
     for _, code, message in (error[:3] for error in answer.topic_errors):
         if code not in (0, TopicAlreadyExistsError.errno):
             raise ConfigurationError(f"topic {topic.name} could not be created: {for_code(code).__name__} {message}")
+
+
+async def _await_coordinator(admin: AIOKafkaAdminClient) -> None:
+    """Wait until the group has a coordinator: a new broker makes its topic of offsets at the first question."""
+    while True:
+        try:
+            await admin.find_coordinator(STREAM_GROUP)
+            return
+        except CoordinatorNotAvailableError:
+            await asyncio.sleep(0.1)
 
 
 async def check_partitions(bootstrap_servers: str) -> int:
@@ -43,6 +54,7 @@ async def ensure_topics(bootstrap_servers: str, partitions: int, replication_fac
     try:
         for topic in TOPICS:
             await _create(admin, topic, partitions, replication_factor)
+        await _await_coordinator(admin)
     finally:
         await admin.close()
     async with open_reader(bootstrap_servers) as reader:

@@ -5,6 +5,7 @@ import logging
 import sys
 
 import uvloop
+from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
 from schemas.errors import CoursestreamError
@@ -23,7 +24,7 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
-    except CoursestreamError as error:
+    except (CoursestreamError, KafkaError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 1
     return 0

@@ -43,7 +43,11 @@ class FaustFlow:
         self._app.consumer.pause_partitions({TP(LEARNER_EVENTS, partition)})
 
     async def resume(self, partition: int, offset: int) -> None:
-        """Deliver from `offset` on."""
-        tp = TP(LEARNER_EVENTS, partition)
-        await self._app.consumer.seek(tp, offset)
-        self._app.consumer.resume_partitions({tp})
+        """Deliver from `offset` on, and commit it: Faust would wait for acks of what the filler merged in its place."""
+        tp, consumer = TP(LEARNER_EVENTS, partition), self._app.consumer
+        await consumer.seek(tp, offset)
+        for acks in (consumer._acked, consumer._acked_index, consumer._gap):
+            acks.pop(tp, None)
+        if offset:
+            await consumer._commit_offsets({tp: offset})
+        consumer.resume_partitions({tp})

@@ -15,7 +15,8 @@ from stream.watchdog import Pulse
 logger: Final = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 5.0
-"""A shard that is behind and does not advance for so long is filled: a hole, or a partition that is not delivered."""
+"""A shard that stands elsewhere than the log ends and does not advance for so long is filled: a hole, a partition that
+is not delivered, a log that was replaced by a shorter one."""
 
 _PROBE_S: Final = 5.0
 
@@ -39,9 +40,8 @@ class Health:
 
     async def _check(self) -> None:
         healthy = await self._probe()
+        self._owner.raise_failures()
         shards = list(self._owner.shards.values())
-        if healthy:
-            await self._owner.check(self._ends, PATIENCE_S)
         applied = sum(shard.applied for shard in shards)
         advanced, self._applied = applied != self._applied, applied
         has_lag = any(self._ends.get(shard.partition, 0) > shard.applied + 1 for shard in shards)
@@ -51,14 +51,15 @@ class Health:
         metrics.SHARDS.labels("filling").set(len(shards) - opened)
 
     async def _probe(self) -> bool:
-        """Read where the log ends; return whether Kafka and Redis answer."""
+        """Compare the shards with where the log ends; return whether Kafka and Redis answer."""
         try:
             async with asyncio.timeout(_PROBE_S):
                 await self._client.ping()
                 partitions = [TopicPartition(LEARNER_EVENTS, number) for number in self._owner.shards]
                 ends = await self._reader.end_offsets(partitions) if partitions else {}
+                self._ends = {partition.partition: end for partition, end in ends.items()}
+                await self._owner.check(self._ends, PATIENCE_S)
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
             logger.warning("a dependency does not answer: %r", error)
             return False
-        self._ends = {partition.partition: end for partition, end in ends.items()}
         return True

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ Progress = Callable[[int], None]
 """Called with the number of records that were acknowledged since the last call."""
 
 MAX_IN_FLIGHT: Final = 20_000
+ANSWER_S: Final = 60.0
+"""How long Kafka may take to acknowledge a record; an idempotent producer itself would try for ever."""
+
 _LINGER_MS: Final = 5
 _BATCH_BYTES: Final = 262_144
 _PACE_S: Final = 0.01
@@ -31,11 +34,15 @@ def _ignore(_: int) -> None:
 
 
 @asynccontextmanager
-async def open_publisher(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+async def open_publisher(bootstrap_servers: str, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
     """Open a producer made for many records: large batches, idempotent, acknowledged by all replicas."""
-    settings = {"linger_ms": _LINGER_MS, "max_batch_size": _BATCH_BYTES, "max_request_size": MAX_MESSAGE_BYTES}
-    async with open_producer(bootstrap_servers, **settings) as producer:
-        yield producer
+    large = {"linger_ms": _LINGER_MS, "max_batch_size": _BATCH_BYTES, "max_request_size": MAX_MESSAGE_BYTES}
+    async with open_producer(bootstrap_servers, **{**large, **settings}) as producer:
+        try:
+            yield producer
+        except NotReadyError:
+            producer._sender.sender_task.cancel()  # or closing it would wait for the lost records for ever
+            raise
 
 
 class Publisher:
@@ -44,7 +51,7 @@ class Publisher:
     def __init__(self, producer: AIOKafkaProducer, progress: Progress = _ignore) -> None:
         self._producer = producer
         self._progress = progress
-        self._in_flight: deque[Awaitable[Any]] = deque()
+        self._in_flight: deque[asyncio.Future[Any]] = deque()
         self._partitions: dict[str, int] = {}
         self.acknowledged = 0
 
@@ -59,6 +66,7 @@ class Publisher:
         try:
             sent = await self._producer.send(topic, value, key.encode(), partition=shard_of(key, partitions))
         except KafkaError as error:
+            self._give_up()
             raise self._failure(error) from error
         self._in_flight.append(sent)
 
@@ -80,15 +88,23 @@ class Publisher:
         for done in range(count):
             sent = self._in_flight.popleft()
             try:
-                await sent
-            except KafkaError as error:
+                if not sent.done():
+                    await asyncio.wait_for(sent, ANSWER_S)
+                sent.result()
+            except (KafkaError, TimeoutError) as error:
                 self._progress(done)
-                await asyncio.gather(*self._in_flight, return_exceptions=True)  # or their errors are warned of
+                self._give_up()
                 raise self._failure(error) from error
             self.acknowledged += 1
         self._progress(count)
 
-    def _failure(self, error: KafkaError) -> NotReadyError:
+    def _give_up(self) -> None:
+        """Wait for nothing more; what is unacknowledged may have arrived or not."""
+        for sent in self._in_flight:
+            sent.cancel()
+        self._in_flight.clear()
+
+    def _failure(self, error: Exception) -> NotReadyError:
         return NotReadyError(
             f"Kafka did not acknowledge a record ({type(error).__name__}) after {self.acknowledged} that it did: "
             "see that it runs, then repeat the same call; what arrives twice counts once"

@@ -17,7 +17,7 @@ from schemas.candidates import VERSION_AT, VERSION_BYTES, CandidateList, Version
 from schemas.embedding import pack_embedding
 from schemas.meta import HEADER_FIELD, Header, Status, unpack_header
 from stream.serving import Serving, ServingRoom
-from stream.shards import Shard
+from stream.shards import Phase, Shard
 from stream.view import ShardView
 
 logger: Final = logging.getLogger(__name__)
@@ -183,16 +183,18 @@ class Refresher:
 
     async def _refresh_shard(self, shard: Shard, serving: Serving) -> bool:
         """Refresh a batch of one shard's marks; a shard that is building goes live when none is left."""
-        published = await self.refresh_marked(shard.view, serving)
-        if published < 0 and shard.meta.status == Status.BUILDING:
+        view = shard.view
+        published = await self.refresh_marked(view, serving)
+        if published < 0 and shard.view is view and shard.phase == Phase.OPEN and shard.meta.status == Status.BUILDING:
             await self.go_live(shard)
         return published > 0
 
     async def go_live(self, shard: Shard) -> None:
-        """Let readers have a shard that was rebuilt."""
-        await patiently(lambda: shard.view.set_status(self._client, Status.LIVE))
-        shard.meta = shard.meta._replace(status=Status.LIVE)
-        logger.info("shard %d is live", shard.partition)
+        """Let readers have a shard that was rebuilt, unless its state is lost again meanwhile."""
+        view = shard.view
+        if await patiently(lambda: view.set_status(self._client, Status.LIVE)) and shard.view is view:
+            shard.meta = shard.meta._replace(status=Status.LIVE)
+            logger.info("shard %d is live", shard.partition)
 
     async def _sweep_next(self, shards: Sequence[Shard], serving: Serving, batch: int) -> bool:
         """Go on with the sweep of one shard that is not done; answer whether there was one."""

@@ -110,9 +110,13 @@ class ShardOwner:
 
     def refill(self, shard: Shard) -> None:
         """Fill a shard from what it has applied to the end of the log, then open it."""
-        if shard.filling is None or shard.filling.done():
+        if self._owns(shard) and (shard.filling is None or shard.filling.done()):
             shard.phase = Phase.FILLING
             shard.filling = asyncio.create_task(self._fill(shard), name=f"fill-{shard.partition}")
+
+    def _owns(self, shard: Shard) -> bool:
+        """Whether a shard is still in these hands: what was awaited may have taken long, or ignored its end."""
+        return self.shards.get(shard.partition) is shard
 
     async def take(self, records: Sequence[Record]) -> None:
         """Merge records as the agent got them; those of a shard that is being filled are the filler's."""
@@ -145,7 +149,7 @@ class ShardOwner:
     async def _fill(self, shard: Shard) -> None:
         await self._flow.pause(shard.partition)
         lost = False
-        while True:
+        while self._owns(shard):
             try:
                 end = await self._fill_to_end(shard, lost)
                 break
@@ -159,8 +163,9 @@ class ShardOwner:
                 logger.warning("filling shard %d: %r; trying again", shard.partition, error)
             lost = False
             await asyncio.sleep(0.2)
-        shard.phase = Phase.OPEN
-        await self._flow.resume(shard.partition, end)
+        if self._owns(shard):
+            shard.phase = Phase.OPEN
+            await self._flow.resume(shard.partition, end)
 
     async def _fill_to_end(self, shard: Shard, lost: bool) -> int:
         """Merge from `applied + 1` to the end that the log has now; return that end."""
@@ -183,12 +188,20 @@ class ShardOwner:
                     raise StateChangedError
         return end
 
+    def raise_failures(self) -> None:
+        """Raise what ended a filler: its shard would never open."""
+        for shard in self.shards.values():
+            if shard.filling and shard.filling.done() and not shard.filling.cancelled():
+                shard.filling.result()
+
     async def check(self, ends: dict[int, int], patience_s: float) -> None:
-        """Refill open shards whose state is not the one known, or that have not followed the log for too long."""
+        """Refill open shards whose state is not the one known, or that for too long do not stand where the log ends."""
         now = asyncio.get_running_loop().time()
         for shard in self.open_shards():
+            known = shard.applied
             meta = await read_meta(self._client, shard.view.keys)
-            is_behind = ends.get(shard.partition, 0) > shard.applied + 1 and now - shard.advanced_at > patience_s
-            if meta is None or meta.nonce != shard.view.nonce or is_behind:
-                logger.warning("shard %d: %s; filling it", shard.partition, "behind" if is_behind else "state lost")
+            is_lost = meta is None or meta.nonce != shard.view.nonce or meta.applied < known
+            is_off = ends.get(shard.partition, known + 1) != known + 1 and now - shard.advanced_at > patience_s
+            if is_lost or is_off:
+                logger.warning("shard %d: %s; filling it", shard.partition, "state lost" if is_lost else "off the end")
                 self.refill(shard)

@@ -5,6 +5,7 @@ Every worker sums the counts of all shards for its own ranking; the owner of sha
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -32,6 +33,7 @@ logger: Final = logging.getLogger(__name__)
 SIMILAR: Final = 20
 LISTED: Final = 100
 _CHUNK: Final = 500
+_INCOMING_S: Final = 60
 
 Counts = dict[str, dict[int, int]]
 
@@ -89,10 +91,11 @@ async def replace_hash(client: Client, key: str, fields: Mapping[str, bytes]) ->
     if not fields:
         await client.delete(key)
         return
-    incoming = f"{key}:incoming"
-    await client.delete(incoming)
+    incoming = f"{key}:{secrets.token_hex(8)}"  # another writer may be at it while shard 0 changes hands
     for chunk in _chunks(fields):
         await client.hset(incoming, mapping=chunk)
+        await client.expire(incoming, _INCOMING_S)
+    await client.persist(incoming)
     await client.rename(incoming, key)
 
 

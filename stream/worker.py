@@ -10,7 +10,7 @@ from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog
 from adapters.kafka import open_producer, open_reader
 from adapters.records import Record
-from adapters.redis import check_eviction, connect, patiently
+from adapters.redis import check_eviction, connect, end_tasks, patiently
 from adapters.topics import check_partitions
 from stream import metrics, watchdog
 from stream.activity import take_activity
@@ -76,8 +76,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
+        await end_tasks(self._tasks)
         self._owner.release()
         await self._stack.aclose()
         await self._client.aclose()
