@@ -11,7 +11,7 @@ from api.models import ModelLog
 from api.problems import not_found, unavailable
 from api.shared import SharedCache
 from recommender.resort import Filters, reason_of, select
-from schemas.candidates import Candidate, CandidateList, Cause, unpack_candidates
+from schemas.candidates import Candidate, CandidateList, unpack_candidates
 from schemas.cards import Card
 
 TOP_UPS: Final = {"trending": ("trending", "popular", "latest")}
@@ -36,12 +36,15 @@ class _Made(TypedDict):
     age_s: float | None
 
 
-def items_of(chosen: Iterable[Candidate], cards: Mapping[str, Card], causes: Sequence[Cause]) -> tuple[Item, ...]:
+def items_of(
+    chosen: Iterable[Candidate], cards: Mapping[str, Card], causes: Sequence[str] = (), found: Lookup | None = None
+) -> tuple[Item, ...]:
     """Return candidates as they are answered: with titles and the reason for each."""
+    event_ids_of = found.event_ids_of if found else lambda _course_id: []
     titles = {course_id: card.title for course_id, card in cards.items()}
     items = []
     for candidate in chosen:
-        why = reason_of(candidate, causes, titles)
+        why = reason_of(candidate, causes, titles, event_ids_of)
         reason = Reason(why["kind"], why["course_id"], why["text"], tuple(why["event_ids"]))
         title = titles.get(candidate.course_id) or candidate.course_id
         items.append(Item(candidate.course_id, title, round(candidate.score, 6), (reason,)))
@@ -74,11 +77,11 @@ class Lists:
         excluded = found.excluded if found else frozenset()
         chosen, cards = await self._choose(own.candidates if own else (), query, excluded, top_up)
         causes = own.causes if own else ()
-        cards.update(await self._shared.cards(cause.course_id for cause in causes))
+        cards.update(await self._shared.cards(causes))
         return Recommendations(
             user_id=user_id,
             strategy=query.strategy,
-            items=items_of(chosen, cards, causes),
+            items=items_of(chosen, cards, causes, found),
             state_version=found.state_version if found else "",
             lag=self._ends.lag(found.shard, found.applied) if found else None,
             degraded=not (found and found.is_live),
@@ -89,7 +92,7 @@ class Lists:
         """Return the popular, trending or latest courses."""
         chosen, cards = await self._choose((), query, frozenset(), (kind,))
         made = self._made(self._shared.overall(kind))
-        return CourseList(items=items_of(chosen, cards, ()), degraded=not self._shared.is_fresh, **made)
+        return CourseList(items=items_of(chosen, cards), degraded=not self._shared.is_fresh, **made)
 
     async def similar(self, course_id: str, limit: int) -> CourseList:
         """Return the courses most like one; the 404 problem for a course nobody knows."""
@@ -100,7 +103,7 @@ class Lists:
         cards = await self._shared.cards(candidate.course_id for candidate in candidates)
         chosen = select(candidates, cards, limit=limit)
         made = self._made(listed)
-        return CourseList(course_id=course_id, items=items_of(chosen, cards, ()), degraded=False, **made)
+        return CourseList(course_id=course_id, items=items_of(chosen, cards), degraded=False, **made)
 
     async def _choose(
         self, listed: Sequence[Candidate], query: Query, excluded: frozenset[str], kinds: Sequence[str]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError
@@ -12,12 +13,13 @@ from redis.exceptions import NoScriptError
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
 from adapters.redis import Client, Script
+from recommender.history import record_stamp
 from schemas.candidates import Version, unpack_version
 from schemas.embedding import Embedding, unpack_embedding
 from schemas.keys import ShardKeys
 from schemas.meta import Header, Status, unpack_header
 from schemas.pending import Pending, unpack_pending
-from schemas.registers import FEEDBACK_CODES, STAMP_BYTES
+from schemas.registers import FEEDBACK_CODES, STAMP_BYTES, split_record
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
 _FIRST_POLL_S: Final = 0.005
@@ -43,7 +45,7 @@ _LOOKUP: Final = ReadScript(Path(__file__).with_name("lookup.lua"))
 
 @dataclass(frozen=True)
 class Lookup:
-    """What stood in Redis about a learner at one moment. `history`: course -> record (empty if not asked for)."""
+    """What stood in Redis about a learner at one moment. `history`: course -> record."""
 
     shard: int
     status: Status | None = None
@@ -70,6 +72,11 @@ class Lookup:
         """Courses that no list may show: taken, about to be taken, or refused."""
         refused = {course_id for course_id, packed in self.feedback.items() if packed[STAMP_BYTES] == _NOT_FOR_ME}
         return frozenset(self.history.keys() | self.unmerged.keys() | refused)
+
+    def event_ids_of(self, course_id: str) -> list[str]:
+        """Return the event that put a course into the history; none if it is not there."""
+        packed = self.history.get(course_id)
+        return [str(UUID(bytes=record_stamp(split_record(packed))[1]))] if packed else []
 
     @property
     def list_version(self) -> Version | None:
@@ -99,10 +106,10 @@ def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
     return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
-def decode_lookup(shard: int, answer: Sequence[Any], whole: bool) -> Lookup:
+def decode_lookup(shard: int, answer: Sequence[Any]) -> Lookup:
     """Return the look-up that `lookup.lua` answered."""
     status, applied, packed_list, header, history, feedback, pending, marked = answer
-    records = _pairs(history) if whole else dict.fromkeys((name.decode() for name in history), b"")
+    records = _pairs(history)
     records.pop("", None)
     return Lookup(
         shard,
@@ -129,8 +136,8 @@ class Learners:
         state = self._control.state
         return ShardKeys(shard_of(user_id, state.partitions), state.generation)
 
-    async def look_up(self, user_id: str, whole: bool = False) -> Lookup:
-        """Return what stands about a learner; `whole`: with the records. Raises RedisError or TimeoutError."""
+    async def look_up(self, user_id: str) -> Lookup:
+        """Return what stands about a learner. Raises RedisError or TimeoutError."""
         shard = self._keys(user_id)
         keys = [
             shard.meta,
@@ -141,8 +148,8 @@ class Learners:
             shard.dirty,
         ]
         async with asyncio.timeout(self._timeout_s):
-            answer = await _LOOKUP.run(self._client, keys, [user_id, "HGETALL" if whole else "HKEYS"])
-        return decode_lookup(shard.shard, answer, whole)
+            answer = await _LOOKUP.run(self._client, keys, [user_id])
+        return decode_lookup(shard.shard, answer)
 
     async def look_up_after(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup:
         """Return the first look-up that covers the positions, or the last one before `wait_s` is over."""

@@ -42,7 +42,7 @@ async def recommendations(
 async def dashboard(request: Request, user_id: UserId) -> Response:
     """Return the courses a learner has taken: none, and degraded, while the learner's state is not whole."""
     services = services_of(request)
-    found = await services.learners.look_up(user_id, whole=True)
+    found = await services.learners.look_up(user_id)
     history = found.history if found.is_live else {}
     cards = await services.shared.cards(history.keys() | found.unmerged.keys())
     answer = Dashboard(

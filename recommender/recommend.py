@@ -17,7 +17,7 @@ from recommender.popularity import Popularity
 from recommender.rank import Indices, Scored, best, join_scored, score, totals_of
 from recommender.retrieve import candidates_of, eligible_of, preferred_of
 from recommender.universe import Prepared, Universe, prepare
-from schemas.candidates import MAX_CANDIDATES, NO_CAUSE, Candidate, Cause, Source
+from schemas.candidates import MAX_CANDIDATES, NO_CAUSE, Candidate, Source
 from schemas.courses import Course
 
 __all__ = ["Recommendation", "Recommender", "prepare"]
@@ -32,7 +32,7 @@ _SOURCES: Final = tuple(Source)
 class Recommendation(NamedTuple):
     """A learner's list, best first, and the learner's embedding (GMF vector, (d,); (0,) in a bootstrap)."""
 
-    causes: tuple[Cause, ...]
+    causes: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     embedding: Floats
 
@@ -126,10 +126,10 @@ class _Rows(NamedTuple):
     causes: NDArray[np.int32]
 
 
-def _name_causes(positions: Sequence[int], learner: Learner) -> tuple[list[int | None], tuple[Cause, ...]]:
+def _name_causes(positions: Sequence[int], learner: Learner) -> tuple[list[int | None], tuple[str, ...]]:
     """Return each candidate's number among the causes, and the causes: courses that were taken."""
     taken, entries = learner.taken, learner.entries
     named = [place for place in dict.fromkeys(positions) if place >= 0 and entries[place].course_id in taken]
     number_of = {position: number for number, position in enumerate(named[: NO_CAUSE - 1])}
-    causes = tuple(Cause(entries[position].course_id, entries[position].event_id) for position in number_of)
+    causes = tuple(entries[position].course_id for position in number_of)
     return [number_of.get(position) for position in positions], causes

@@ -3,13 +3,12 @@
 Imported by the API: no NumPy, no FAISS, no SciPy.
 """
 
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
-from schemas.candidates import COMPONENTS, Candidate, Cause, Source
+from schemas.candidates import COMPONENTS, Candidate, Source
 from schemas.cards import Card
 
 STRATEGIES: Final = ("hybrid", "collaborative", "content", "popular", "trending")
@@ -127,16 +126,23 @@ _TEXTS: Final = {
 }
 
 
-def reason_of(candidate: Candidate, causes: Sequence[Cause], titles: Mapping[str, str]) -> Reason:
-    """Return why a candidate stands in the list; `titles` by course, its id where there is none.
+def reason_of(
+    candidate: Candidate,
+    causes: Sequence[str],
+    titles: Mapping[str, str],
+    event_ids_of: Callable[[str], list[str]] = lambda _course_id: [],
+) -> Reason:
+    """Return why a candidate stands in the list.
+
+    `titles` by course, its id where there is none; `event_ids_of` the events that put a course into the history.
 
     >>> row = Candidate("c2", 1.0, (0.0,) * 5, Source.COLLABORATIVE, 0)
-    >>> reason_of(row, [Cause("c1", bytes(16))], {"c1": "Excel Basics"})["text"]
+    >>> reason_of(row, ["c1"], {"c1": "Excel Basics"})["text"]
     'Because you took Excel Basics'
     """
     kind = candidate.source.name.lower()
     if candidate.cause is None or candidate.cause >= len(causes):
         return Reason(kind=kind, course_id=None, text=_TEXTS[candidate.source], event_ids=[])
     cause = causes[candidate.cause]
-    text = f"Because you took {titles.get(cause.course_id) or cause.course_id}"
-    return Reason(kind=kind, course_id=cause.course_id, text=text, event_ids=[str(uuid.UUID(bytes=cause.event_id))])
+    text = f"Because you took {titles.get(cause) or cause}"
+    return Reason(kind=kind, course_id=cause, text=text, event_ids=event_ids_of(cause))

@@ -3,7 +3,7 @@
     header     u8 layout, u64 model epoch + 1, u64 catalogue epoch + 1, u64 learner-events offset + 1,
                u64 activity offset + 1, u64 generated_at (us), u8 number of causes, u8 number of candidates: 43 bytes
     range      per component: f32 lowest, f32 highest: 40 bytes
-    causes     each: 16 bytes event id, u8 length, course id
+    causes     each: u8 length, course id
     scores     f16 a candidate, descending
     components u8 a candidate and component, linear between lowest and highest; candidate-major
     cause      u8 a candidate: index of its cause, 255 = none
@@ -49,13 +49,6 @@ class Version(NamedTuple):
     activity_offset: int
 
 
-class Cause(NamedTuple):
-    """A course of the learner's history that others were recommended for, and the event that put it there."""
-
-    course_id: str
-    event_id: bytes
-
-
 class Candidate(NamedTuple):
     """A course in a list. `components` follow `COMPONENTS`; `cause` is an index into the list's causes, or None."""
 
@@ -67,11 +60,11 @@ class Candidate(NamedTuple):
 
 
 class CandidateList(NamedTuple):
-    """A learner's candidates, best first."""
+    """A learner's candidates, best first; `causes` are the courses of the history that some were recommended for."""
 
     version: Version
     generated_us: int
-    causes: tuple[Cause, ...]
+    causes: tuple[str, ...]
     candidates: tuple[Candidate, ...]
 
 
@@ -95,9 +88,9 @@ def pack_candidates(source: CandidateList) -> bytes:
     """Return the packed list. Scores lose precision: f16 for the score, 1/255 of its range for a component.
 
     >>> row = Candidate("c1", 0.5, (1.0, 0.0, 0.0, 0.25, 0.0), Source.CONTENT, 0)
-    >>> packed = pack_candidates(CandidateList(Version(7, 3, 40, -1), 9, (Cause("c0", bytes(16)),), (row,)))
+    >>> packed = pack_candidates(CandidateList(Version(7, 3, 40, -1), 9, ("c0",), (row,)))
     >>> unpack_candidates(packed).candidates[0] == row, unpack_version(packed).learner_offset, len(packed)
-    (True, 40, 114)
+    (True, 40, 98)
     """
     version, rows = source.version, source.candidates
     if len(rows) > MAX_CANDIDATES or len(source.causes) >= NO_CAUSE:
@@ -111,8 +104,8 @@ def pack_candidates(source: CandidateList) -> bytes:
         _RANGE.pack(*(bound for bounds in ranges for bound in bounds)),
     ]
     for cause in source.causes:
-        course_id = cause.course_id.encode()
-        parts += [cause.event_id, bytes([len(course_id)]), course_id]
+        course_id = cause.encode()
+        parts += [bytes([len(course_id)]), course_id]
     parts.append(struct.pack(f">{len(rows)}e", *(row.score for row in rows)))
     if rows:
         parts.append(bytes(value for row in zip(*quantised, strict=True) for value in row))
@@ -128,11 +121,11 @@ def unpack_version(packed: bytes) -> Version:
     return Version(*(part - 1 for part in parts))
 
 
-def _unpack_causes(packed: bytes, count: int, at: int) -> tuple[tuple[Cause, ...], int]:
+def _unpack_causes(packed: bytes, count: int, at: int) -> tuple[tuple[str, ...], int]:
     causes = []
     for _ in range(count):
-        end = at + 17 + packed[at + 16]
-        causes.append(Cause(packed[at + 17 : end].decode(), packed[at : at + 16]))
+        end = at + 1 + packed[at]
+        causes.append(packed[at + 1 : end].decode())
         at = end
     return tuple(causes), at
 

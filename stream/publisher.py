@@ -40,7 +40,7 @@ async def open_publisher(bootstrap_servers: str, **settings: Any) -> AsyncIterat
     async with open_producer(bootstrap_servers, **{**large, **settings}) as producer:
         try:
             yield producer
-        except NotReadyError:
+        except BaseException:
             producer._sender.sender_task.cancel()  # or closing it would wait for the lost records for ever
             raise
 
@@ -62,8 +62,8 @@ class Publisher:
         """
         if len(self._in_flight) >= MAX_IN_FLIGHT:
             await self._settle(MAX_IN_FLIGHT // 2)
-        partitions = self._partitions.get(topic) or await self._count_partitions(topic)
         try:
+            partitions = self._partitions.get(topic) or await self._count_partitions(topic)
             sent = await self._producer.send(topic, value, key.encode(), partition=shard_of(key, partitions))
         except KafkaError as error:
             self._give_up()

@@ -15,7 +15,7 @@ from redis import Redis
 
 from adapters.kafka import shard_of
 from deploy.ports import free_port
-from schemas.candidates import Candidate, CandidateList, Cause, Source, Version, pack_candidates
+from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.cards import Card, pack_card
 from schemas.keys import (
     SHARED_CARDS,
@@ -90,7 +90,7 @@ def row(course_id: str, score: float, source: Source = Source.COLLABORATIVE, cau
     return Candidate(course_id, score, (score, 0.0, 1 - score, score, 0.0), source, cause)
 
 
-def listed(candidates: Sequence[Candidate], version: Version, causes: tuple[Cause, ...] = ()) -> bytes:
+def listed(candidates: Sequence[Candidate], version: Version, causes: tuple[str, ...] = ()) -> bytes:
     """Return a packed list made now."""
     return pack_candidates(CandidateList(version, time.time_ns() // 1_000, causes, tuple(candidates)))
 
@@ -126,7 +126,7 @@ class State:
         user_id: str,
         candidates: Sequence[Candidate],
         offset: int = 0,
-        causes: tuple[Cause, ...] = (),
+        causes: tuple[str, ...] = (),
     ) -> None:
         """Write a learner's list, made from the learner's events up to `offset`."""
         version = Version(self._model_epoch, 0, offset, -1)

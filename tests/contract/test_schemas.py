@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from schemas import generate, topics
 from schemas.activity import pack_moment, pack_searches
-from schemas.candidates import Candidate, CandidateList, Cause, Source, Version, pack_candidates, unpack_candidates
+from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates, unpack_candidates
 from schemas.cards import Card, pack_card, unpack_card
 from schemas.control import ControlState, decode_control, encode_control
 from schemas.courses import decode_course, encode_course
@@ -174,7 +174,7 @@ def profile() -> bytes:
 CANDIDATES = CandidateList(
     version=Version(model_epoch=7, catalogue_epoch=3, learner_offset=40, activity_offset=-1),
     generated_us=US,
-    causes=(Cause("sql-101", bytes(range(16))), Cause("курс 7", bytes(16))),
+    causes=("sql-101", "курс 7"),
     candidates=(
         Candidate("py-1", 1.5, (1.0, 0.0, 0.5, 0.25, 0.0), Source.COLLABORATIVE, 0),
         Candidate("étude", 0.5, (0.0, 1.0, 0.5, 0.0, 0.0), Source.INTERESTS, 1),

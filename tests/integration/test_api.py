@@ -14,7 +14,7 @@ from adapters.follow import append_control
 from adapters.kafka import shard_of
 from deploy.embedded import EmbeddedStack, embedded
 from recommender.fold import FoldedLearner
-from schemas.candidates import Cause, Source
+from schemas.candidates import Source
 from schemas.cards import Card
 from schemas.control import ModelPromoted, ModelPublished
 from schemas.embedding import pack_embedding
@@ -110,7 +110,7 @@ def test_a_learner_without_a_list_gets_the_popular_one(api: httpx.Client, state:
 def test_a_learner_with_a_list_gets_it_with_reasons(api: httpx.Client, state: State) -> None:
     take(state, "ann", "c1", offset=5)
     state.set_applied("ann", 5)
-    state.write_list("ann", OWN, offset=5, causes=(Cause("c1", bytes(15) + b"\7"),))
+    state.write_list("ann", OWN, offset=5, causes=("c1",))
     answer = recommended(api, "ann", limit=3)
     assert [(item["course_id"], item["title"], item["score"]) for item in answer["items"]] == [
         ("c7", "Title c7", 0.75), ("c3", "Title c3", 0.5), ("c5", "Title c5", 0.25),

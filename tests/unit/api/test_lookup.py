@@ -1,5 +1,7 @@
 """Look-ups and pending writes on a real server: what is read at one moment, what is hidden, what is covered."""
 
+from uuid import UUID
+
 import pytest
 
 from adapters.follow import ControlLog
@@ -14,7 +16,7 @@ from schemas.events import AnyEvent, Dropped, Enrolled, Feedback, ProfileUpdated
 from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, Header, Status, pack_header
 from schemas.pending import TTL_S, Pending
-from schemas.registers import FEEDBACK_CODES, Rank, pack_stamp
+from schemas.registers import FEEDBACK_CODES, Rank, pack_stamp, unpack_stamp
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
 USER = "u1"
@@ -52,8 +54,7 @@ async def test_a_learner_nobody_knows(learners: Learners) -> None:
     assert await learners.look_up(USER) == Lookup(0)
 
 
-@pytest.mark.parametrize("whole", [False, True])
-async def test_everything_is_read_at_once(client: Client, learners: Learners, whole: bool) -> None:
+async def test_everything_is_read_at_once(client: Client, learners: Learners) -> None:
     await write_meta(client, 5, "building")
     header = Header(4, 2)
     await client.hset(KEYS.history(USER), mapping={HEADER_FIELD: pack_header(header), "c1": ENROLLED})
@@ -63,9 +64,11 @@ async def test_everything_is_read_at_once(client: Client, learners: Learners, wh
     packed = pack_candidates(CandidateList(Version(1, 1, 4, 2), 9, (), ()))
     await client.set(KEYS.candidates(USER), packed)
     await client.zadd(KEYS.dirty, {USER: 1.0})
-    found = await learners.look_up(USER, whole=whole)
+    found = await learners.look_up(USER)
     assert (found.status, found.applied, found.header, found.dirty) == (Status.BUILDING, 5, header, True)
-    assert found.history == {"c1": ENROLLED if whole else b""}
+    assert found.history == {"c1": ENROLLED}
+    assert found.event_ids_of("c1") == [str(UUID(bytes=unpack_stamp(ENROLLED).event_id))]
+    assert found.event_ids_of("c2") == []
     assert found.excluded == {"c1", "c2"}
     assert found.packed_list == packed
     assert found.state_version == "learner-events:0:4,activity:0:2"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from recommender.resort import Filters, reason_of, resort, select
-from schemas.candidates import Candidate, Cause, Source
+from schemas.candidates import Candidate, Source
 from schemas.cards import Card
 
 
@@ -56,9 +56,9 @@ def test_a_course_without_a_card_passes_no_filter() -> None:
 
 def test_reasons() -> None:
     caused = Candidate("c", 1.0, (0.0,) * 5, Source.CONTENT, 0)
-    reason = reason_of(caused, [Cause("a", bytes(15) + b"\x07")], {})
+    reason = reason_of(caused, ["a"], {}, lambda course_id: [f"event of {course_id}"])
     assert reason["text"] == "Because you took a"
-    assert reason["event_ids"] == ["00000000-0000-0000-0000-000000000007"]
+    assert reason["event_ids"] == ["event of a"]
     for source in Source:
         reason = reason_of(Candidate("c", 1.0, (0.0,) * 5, source, None), [], {})
         assert reason["kind"] == source.name.lower()

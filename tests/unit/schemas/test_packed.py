@@ -11,7 +11,6 @@ from schemas.candidates import (
     NO_CAUSE,
     Candidate,
     CandidateList,
-    Cause,
     Source,
     Version,
     pack_candidates,
@@ -33,7 +32,7 @@ levels = st.floats(-1e3, 1e3, width=32)
 
 @st.composite
 def lists(draw: st.DrawFn) -> CandidateList:
-    causes = draw(st.lists(st.builds(Cause, ids, st.binary(min_size=16, max_size=16)), max_size=4))
+    causes = draw(st.lists(ids, max_size=4))
     cause = st.none() | st.integers(0, len(causes) - 1) if causes else st.none()
     row = st.builds(
         Candidate,
@@ -68,7 +67,7 @@ def test_a_candidate_list_comes_back_within_its_tolerance(source: CandidateList)
 
 
 def full_list(num_candidates: int, num_causes: int) -> CandidateList:
-    causes = tuple(Cause(f"c{i}", bytes(16)) for i in range(num_causes))
+    causes = tuple(f"c{i}" for i in range(num_causes))
     rows = tuple(
         Candidate(f"{i:05d}", 0.5, (0.0,) * len(COMPONENTS), Source.POPULAR, None) for i in range(num_candidates)
     )
