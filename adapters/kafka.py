@@ -30,8 +30,8 @@ async def open_producer(bootstrap_servers: str, **settings: Any) -> AsyncIterato
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers, enable_idempotence=True, acks="all", **{"linger_ms": 2, **settings}
     )
-    await producer.start()
     try:
+        await producer.start()
         yield producer
     finally:
         await producer.stop()
@@ -48,8 +48,8 @@ async def open_reader(bootstrap_servers: str, **settings: Any) -> AsyncIterator[
         isolation_level="read_committed",
         **{"fetch_max_wait_ms": 100, **settings},
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield consumer
     finally:
         await consumer.stop()

@@ -109,7 +109,7 @@ def _calls(api_url: str, token: str, user_id: str, path: str, course_id: str) ->
         f"-d {shlex.quote(body)} {api_url}/v1/events"
     )
     return "\n".join([
-        "Try it in another terminal. A learner's list, an enrolment in its first course, the list again:",
+        "Try it in another terminal. A learner's list, an enrolment in one of its courses, the list again:",
         "",
         f"TOKEN={token}",
         read,
