@@ -25,11 +25,11 @@ from stream.merge import merge_run
 from stream.refresh import Refresher
 from stream.runs import read_runs
 from stream.serving import ServingRoom
+from stream.settings import CANDIDATES
 from stream.shared_lists import read_counts
 from stream.view import ShardView, open_shard
 
 SHARDS_AT_ONCE: Final = 4
-_CANDIDATES: Final = 100
 _BATCH: Final = 64
 
 Progress = Callable[[int, int], None]
@@ -92,7 +92,7 @@ class Rebuild:
             room.take_counts(await read_counts(self._client, self.generation, state.partitions))
             await room.refresh()
             if room.current:
-                refresher = Refresher(self._client, _CANDIDATES, _BATCH)
+                refresher = Refresher(self._client, CANDIDATES, _BATCH)
                 for view in self.views:
                     await refresher.drain(view, room.current)
 

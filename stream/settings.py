@@ -1,10 +1,14 @@
 """What a worker is told."""
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 
 from schemas.settings import Connections
+
+CANDIDATES: Final = 96
+"""About 100; with ids of five characters a list of 96 and its causes just fill one 1,792-byte allocation of Redis."""
 
 
 class StreamSettings(Connections):
@@ -14,7 +18,7 @@ class StreamSettings(Connections):
         default="worker-1", description="Unique name of this worker's slot: a restart under it keeps its shards."
     )
     ready_file: Path | None = Field(default=None, description="Written once the worker has joined its group.")
-    candidates: int = Field(default=100, ge=1, le=250, description="Length of a learner's candidate list.")
+    candidates: int = Field(default=CANDIDATES, ge=1, le=250, description="Length of a learner's candidate list.")
     refresh_batch: int = Field(default=64, ge=4, description="Learners whose lists are computed at once.")
     shared_interval_s: float = Field(default=5.0, gt=0, description="Seconds between sums of the shared lists.")
     catalogue_interval_s: float = Field(
