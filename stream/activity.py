@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from aiokafka import AIOKafkaProducer
 
-from adapters.records import Record, read_event
+from adapters.records import Record
 from adapters.redis import Client, Script, patiently
 from schemas.activity import (
     CLICKED,
@@ -22,10 +22,8 @@ from schemas.activity import (
     pack_searches,
 )
 from schemas.control import ControlState
-from schemas.errors import InvalidEventError
 from schemas.events import ActivityEvent, Clicked, Searched, Shown, Viewed
-from stream.dead_letters import write_dead_letters
-from stream.merge import DeadRecord
+from stream.dead_letters import DeadRecord, sort_out, write_dead_letters
 from stream.view import ShardView
 
 _ACTIVITY: Final = Script(Path(__file__).with_name("activity.lua"))
@@ -58,15 +56,10 @@ def join_activity(
 ) -> tuple[dict[int, dict[str, ActivityUpdate]], list[DeadRecord]]:
     """Return updates by shard and learner, and what is no event."""
     joined: dict[int, dict[str, ActivityUpdate]] = {}
-    dead = []
-    for record in records:
-        try:
-            event = read_event(record, control.partitions, control.quarantined)
-        except InvalidEventError as error:
-            dead.append(DeadRecord(record, error))
-            continue
-        shard = joined.setdefault(record.partition, {})
-        shard.setdefault(event.user_id, ActivityUpdate()).take(event, record.offset)  # type: ignore[arg-type]
+    good, dead = sort_out(records, control)
+    for record, event in good:
+        update = joined.setdefault(record.partition, {}).setdefault(event.user_id, ActivityUpdate())
+        update.take(cast(ActivityEvent, event), record.offset)  # the topic holds no others
     return joined, dead
 
 

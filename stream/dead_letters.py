@@ -1,14 +1,37 @@
 """Dead letters: the original bytes of a record that is no event, with where it stood and why."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from adapters.records import Record, read_event
+from schemas.control import ControlState
+from schemas.errors import InvalidEventError
+from schemas.events import AnyEvent
 from schemas.topics import DEAD_LETTERS
-from stream.merge import DeadRecord
 
 _MAX_REASON: Final = 500
+
+
+class DeadRecord(NamedTuple):
+    """A record that is no event, and why."""
+
+    record: Record
+    error: InvalidEventError
+
+
+def sort_out(
+    records: Sequence[Record], control: ControlState
+) -> tuple[list[tuple[Record, AnyEvent]], list[DeadRecord]]:
+    """Return the records that are events, with them, and those that are none."""
+    good, dead = [], []
+    for record in records:
+        try:
+            good.append((record, read_event(record, control.partitions, control.quarantined)))
+        except InvalidEventError as error:
+            dead.append(DeadRecord(record, error))
+    return good, dead
 
 
 def headers_of(dead: DeadRecord) -> list[tuple[str, bytes]]:

@@ -3,20 +3,21 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.follow import ControlLog
 from adapters.kafka import end_offsets, open_reader, partitions_of, read_range
-from adapters.records import read_event
 from adapters.redis import Client, connect
 from recommender.fold import Fold, StateDigest
-from schemas.errors import InvalidEventError, NotReadyError
+from schemas.errors import NotReadyError
+from schemas.events import LearnerEvent
 from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, unpack_header
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
+from stream.dead_letters import sort_out
 from stream.view import read_meta
 
 _BATCH: Final = 500
@@ -101,16 +102,12 @@ async def digest_as_of(connections: Connections, until_ms: int) -> DigestResult:
     """Return the digest of what the log says up to an append time, folded in memory; needs no Redis."""
     bootstrap = connections.kafka_bootstrap_servers
     async with ControlLog(bootstrap) as control, open_reader(bootstrap) as reader:
-        fold, state = Fold(), control.state
+        fold = Fold()
         ends = await ends_as_of(reader, until_ms)
         starts = await reader.beginning_offsets(await partitions_of(reader, LEARNER_EVENTS))
         for partition, end in ends.items():
             async for records, _ in read_range(reader, partition, starts[partition], end, 5_000):
-                for record in records:
-                    try:
-                        event = read_event(record, state.partitions, state.quarantined)
-                    except InvalidEventError:
-                        continue
-                    fold.apply(event, record.timestamp)  # type: ignore[arg-type]  # the topic holds learner events
+                for record, event in sort_out(records, control.state)[0]:
+                    fold.apply(cast(LearnerEvent, event), record.timestamp)  # the topic holds no others
         digest = fold.digest()
         return DigestResult(digest.hexdigest(), digest.learners, digest.records, [end - 1 for end in ends.values()])

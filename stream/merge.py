@@ -5,15 +5,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
-from adapters.records import Record, read_event
+from adapters.records import Record
 from adapters.redis import Client, Script
 from recommender.fold import erased_through_us, updates
 from schemas.control import ControlState
-from schemas.errors import InvalidEventError
 from schemas.events import Erased, LearnerEvent
 from schemas.registers import Rank, join_record, kind_of
+from stream.dead_letters import DeadRecord, sort_out
 from stream.view import ShardView
 
 _MERGE: Final = Script(Path(__file__).with_name("merge.lua"))
@@ -50,13 +50,6 @@ class LearnerUpdate:
                 self.records[course_id] = join_record(self.records.get(course_id, b""), {kind: register})
 
 
-class DeadRecord(NamedTuple):
-    """A record that is no event, and why."""
-
-    record: Record
-    error: InvalidEventError
-
-
 class Run(NamedTuple):
     """What the offsets `first` to `last` of a shard add up to."""
 
@@ -85,14 +78,10 @@ class MergeAnswer(NamedTuple):
 def join_run(records: Sequence[Record], first: int, last: int, control: ControlState) -> Run:
     """Return what consecutive records add up to. Joining before sending changes nothing but the bytes sent."""
     joined: dict[str, LearnerUpdate] = {}
-    dead = []
-    for record in records:
-        try:
-            event = read_event(record, control.partitions, control.quarantined)
-        except InvalidEventError as error:
-            dead.append(DeadRecord(record, error))
-            continue
-        joined.setdefault(event.user_id, LearnerUpdate()).take(event, record.offset, record.timestamp)  # type: ignore[arg-type]
+    good, dead = sort_out(records, control)
+    for record, event in good:
+        update = joined.setdefault(event.user_id, LearnerUpdate())
+        update.take(cast(LearnerEvent, event), record.offset, record.timestamp)  # the topic holds no others
     return Run(first, last, joined, dead, len(records))
 
 
