@@ -22,11 +22,13 @@ async def retire_shard(client: Client, keys: ShardKeys) -> None:
         await patiently(lambda: delete_state(client, view))
 
 
-async def retire_generation(client: Client, generation: int, partitions: Sequence[int]) -> None:
-    """Retire these shards of a generation."""
-    for partition in partitions:
-        await retire_shard(client, ShardKeys(partition, generation))
-    logger.info("generation %d is retired on shards %s", generation, sorted(partitions))
+async def retire_older(client: Client, live: int, partitions: Sequence[int]) -> None:
+    """Retire these shards of all generations before the live one; those that are retired already are left alone."""
+    for keys in (ShardKeys(partition, generation) for generation in range(live) for partition in partitions):
+        meta = await patiently(lambda keys=keys: read_meta(client, keys))  # type: ignore[misc]
+        if meta is not None and meta.status != Status.RETIRED:
+            await retire_shard(client, keys)
+            logger.info("generation %d is retired on shard %d", keys.generation, keys.shard)
 
 
 async def delete_generation(client: Client, generation: int, partitions: int) -> None:

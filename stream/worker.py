@@ -14,7 +14,7 @@ from adapters.redis import check_eviction, connect, end_tasks, patiently
 from adapters.topics import check_partitions
 from stream import metrics, watchdog
 from stream.activity import take_activity
-from stream.generation import retire_generation
+from stream.generation import retire_older
 from stream.health import Health
 from stream.merge import Run
 from stream.refresh import Refresher
@@ -92,8 +92,11 @@ class Worker:
         self._tasks.append(asyncio.create_task(guarded(), name=name))
 
     def assign(self, partitions: Sequence[int]) -> None:
-        """Own the shards of these partitions."""
+        """Own the shards of these partitions, and retire what another generation has replaced there."""
         self._owner.assign(partitions)
+        live = self._generation
+        if live > 0:
+            self._start("retire", lambda: retire_older(self._client, live, partitions))
 
     def release(self) -> None:
         """Own nothing, as while partitions are reassigned."""
@@ -117,11 +120,9 @@ class Worker:
 
     def _follow_generation(self) -> None:
         """Open the owned shards anew when another generation went live; the old one is retired."""
-        retired, self._generation = self._generation, self.control.state.generation
-        if retired != self._generation:
-            partitions = list(self._owner.shards)
-            self._owner.assign(partitions)
-            self._start("retire", lambda: retire_generation(self._client, retired, partitions))
+        if self._generation != self.control.state.generation:
+            self._generation = self.control.state.generation
+            self.assign(list(self._owner.shards))
 
     async def _share(self) -> None:
         while True:

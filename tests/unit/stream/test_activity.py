@@ -143,7 +143,7 @@ async def test_a_query_that_is_repeated_stands_once(client: Client, view: ShardV
 
 
 async def test_redelivery_changes_nothing_and_marks_nobody(client: Client, view: ShardView) -> None:
-    events = [viewed("c1", 5), searched("sql", 6)]
+    events: list[ActivityEvent] = [viewed("c1", 5), searched("sql", 6)]
     await take(client, view, events)
     await client.delete(KEYS.dirty)
     before = await contents(client)
@@ -183,7 +183,12 @@ async def test_what_was_erased_stays_away(client: Client, view: ShardView) -> No
     erased = Logged(Erased(event_id="e", user_id="u", occurred_at=1), 1_000_000)  # erased through second 1,300
     await merge(client, view, [erased], 0, 0)
     assert await read(client) == {}
-    late = [viewed("c1", 1_300), viewed("c2", 1_301), searched("old", 1_300), searched("new", 1_301)]
+    late: list[ActivityEvent] = [
+        viewed("c1", 1_300),
+        viewed("c2", 1_301),
+        searched("old", 1_300),
+        searched("new", 1_301),
+    ]
     await take(client, view, late, 2)
     assert await read(client) == {"v:c2": 1_301, "q": [(1_301, "new")]}
 

@@ -1,5 +1,7 @@
 """Cutting batches into runs: a run is a claim that nothing between its first and last offset is missing."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_runs_hold_every_record_in_order_and_have_no_holes(offsets: list[int]) -
     runs = cut(offsets)
     assert [offset for run in runs for offset in run] == offsets
     assert all(run == list(range(run[0], run[-1] + 1)) for run in runs)
-    assert all(after[0] != before[-1] + 1 for before, after in zip(runs, runs[1:], strict=False))
+    assert all(after[0] != before[-1] + 1 for before, after in pairwise(runs))
 
 
 def test_a_run_spans_its_offsets_even_where_records_are_missing() -> None:

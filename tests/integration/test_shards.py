@@ -1,0 +1,311 @@
+"""The owner of shards over a real log and server: what makes it fill a shard again, and what it never skips."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from redis.exceptions import ResponseError
+
+from adapters.follow import ControlLog
+from adapters.kafka import open_producer, open_reader, read_range, shard_of
+from adapters.redis import Client, connect
+from deploy.embedded import EmbeddedStack
+from schemas.events import Enrolled
+from schemas.keys import ShardKeys
+from schemas.meta import Status
+from schemas.settings import Connections
+from schemas.topics import LEARNER_EVENTS
+from stream.merge import Run
+from stream.shards import Phase, Shard, ShardOwner
+from stream.view import open_shard, read_meta
+from tests.integration.workers import publish
+from tests.shard_state import read_learners
+from tests.waiting import until
+
+SHARD = 1
+
+
+class RecordingFlow:
+    """Notes how the intake of a partition is stopped and set going; a test may hold it up."""
+
+    def __init__(self) -> None:
+        self.pauses = 0
+        self.resumed_at: list[int] = []
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+
+    async def pause(self, partition: int) -> None:
+        """Stop; as the Redis client at times does, overhear a cancellation."""
+        assert partition == SHARD
+        self.pauses += 1
+        while not self.let_go.is_set():
+            try:
+                await self.let_go.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def resume(self, partition: int, offset: int) -> None:
+        """Go on."""
+        assert partition == SHARD
+        self.resumed_at.append(offset)
+
+
+class House:
+    """One shard in an owner's hands, and the log behind it."""
+
+    def __init__(self, stack: EmbeddedStack, client: Client, control: ControlLog, producer: AIOKafkaProducer) -> None:
+        self.bootstrap = stack.bootstrap_servers
+        self.client, self.control, self.producer = client, control, producer
+        self.flow, self.runs = RecordingFlow(), list[Run]()
+        self.owner = self.make_owner(producer)
+        self.keys = ShardKeys(SHARD, control.state.generation)
+
+    def make_owner(self, dead_letters: AIOKafkaProducer) -> ShardOwner:
+        """Return an owner that writes dead letters by this producer."""
+        return ShardOwner(self.client, self.control, dead_letters, self.bootstrap, self.flow, self._merged)
+
+    def _merged(self, _: Shard, run: Run) -> None:
+        self.runs.append(run)
+
+    @property
+    def shard(self) -> Shard:
+        """The shard."""
+        return self.owner.shards[SHARD]
+
+    async def opened(self, fills: int) -> None:
+        """Wait until the shard was filled so many times in all, and is open."""
+
+        async def holds() -> bool:
+            self.owner.raise_failures()
+            return len(self.flow.resumed_at) == fills and self.shard.phase == Phase.OPEN
+
+        await until(holds, f"{fills} fills", 15)
+
+    async def append(self, *users: str) -> list[ConsumerRecord]:
+        """Append an enrolment of each of these learners, all of this shard; return the records, delivered to nobody."""
+        assert {shard_of(user, 4) for user in users} == {SHARD}
+        await publish(self.producer, [enrolled(user) for user in users])
+        partition = TopicPartition(LEARNER_EVENTS, SHARD)
+        async with open_reader(self.bootstrap) as reader:
+            end = (await reader.end_offsets([partition]))[partition]
+            found: list[ConsumerRecord] = []
+            async for records, _ in read_range(reader, partition, end - len(users), end):
+                found += records
+        return found
+
+    async def learners(self) -> set[str]:
+        """Return who has a state."""
+        return set(await read_learners(self.client, self.keys))
+
+    async def applied(self) -> int:
+        """Return the last offset the state has seen."""
+        meta = await read_meta(self.client, self.keys)
+        assert meta is not None
+        return meta.applied
+
+
+def enrolled(user_id: str) -> Enrolled:
+    return Enrolled(event_id=user_id, user_id=user_id, course_id="c", occurred_at=1)
+
+
+def users_of(name: str, number: int) -> list[str]:
+    """Return so many new learners of the shard."""
+    users = (f"{name}-{i}" for i in range(10_000))
+    return [user for user in users if shard_of(user, 4) == SHARD][:number]
+
+
+@pytest.fixture
+async def house(stack: EmbeddedStack) -> AsyncIterator[House]:
+    """Own the shard on an empty server, and wait until it is open."""
+    async with AsyncExitStack() as exits:
+        control = await exits.enter_async_context(ControlLog(stack.bootstrap_servers))
+        producer = await exits.enter_async_context(open_producer(stack.bootstrap_servers))
+        client = connect(Connections(redis_url=stack.redis_url))
+        exits.push_async_callback(client.aclose)
+        await client.flushall()
+        house = House(stack, client, control, producer)
+        exits.callback(house.owner.release)
+        house.owner.assign([SHARD])
+        await house.opened(1)
+        yield house
+
+
+def holes(records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+    return [*records[:3], *records[5:]]
+
+
+async def test_what_is_delivered_in_order_is_merged_as_one_run(house: House) -> None:
+    users = users_of("order", 5)
+    records = await house.append(*users)
+    house.runs.clear()
+    await house.owner.take(records)
+    assert [(run.first, run.last) for run in house.runs] == [(records[0].offset, records[-1].offset)]
+    assert set(users) <= await house.learners() and house.flow.pauses == 1
+
+
+async def test_a_hole_in_a_batch_is_filled_from_the_log(house: House) -> None:
+    users = users_of("hole", 9)
+    records = await house.append(*users)
+    await house.owner.take(holes(records))
+    await house.opened(2)
+    assert set(users) <= await house.learners()
+    assert await house.applied() == records[-1].offset == house.flow.resumed_at[-1] - 1
+
+
+async def test_what_a_rebalance_delivers_again_after_something_new_is_no_loss(house: House) -> None:
+    users = users_of("again", 9)
+    records = await house.append(*users)
+    await house.owner.take(records[:-1])
+    await house.owner.take([records[-1], *records[:-1]])
+    assert set(users) <= await house.learners()
+    assert await house.applied() == records[-1].offset and house.flow.pauses == 1
+
+
+async def test_a_gap_is_filled_and_the_intake_goes_on_behind_it(house: House) -> None:
+    users = users_of("gap", 6)
+    records = await house.append(*users)
+    house.flow.let_go.clear()
+    await house.owner.take(records[3:])
+    assert house.shard.phase == Phase.FILLING
+    await house.owner.take(records[5:])  # what was buffered meanwhile is the filler's
+    assert not set(users) & await house.learners()
+    house.flow.let_go.set()
+    await house.opened(2)
+    assert set(users) <= await house.learners()
+    assert house.flow.resumed_at[-1] == records[-1].offset + 1
+
+
+async def test_a_healthy_shard_is_left_alone(house: House) -> None:
+    records = await house.append(*users_of("healthy", 2))
+    await house.owner.take(records)
+    await house.owner.check({SHARD: records[-1].offset + 1}, 0.0)
+    assert house.shard.phase == Phase.OPEN and house.flow.pauses == 1
+
+
+async def lose(house: House, how: str) -> None:
+    """Do to the state what is done to servers."""
+    meta = house.keys.meta
+    if how == "emptied":
+        await house.client.flushall()
+    elif how == "another's":
+        await house.client.hset(meta, "nonce", "f" * 32)
+    elif how == "restored":
+        await house.client.hset(meta, "applied", str(house.shard.applied - 2))
+
+
+@pytest.mark.parametrize("how", ["emptied", "another's", "restored"])
+async def test_a_state_that_was_lost_while_idle_is_found_by_the_timer(house: House, how: str) -> None:
+    users = users_of(how, 5)
+    await house.owner.take(await house.append(*users))
+    end = house.shard.applied + 1
+    await lose(house, how)
+    await house.owner.check({SHARD: end}, 60.0)
+    await house.opened(2)
+    assert set(users) <= await house.learners() and await house.applied() == end - 1
+    meta = await read_meta(house.client, house.keys)
+    assert meta is not None and meta.nonce == house.shard.view.nonce
+
+
+@pytest.mark.parametrize("how", ["emptied", "another's", "restored"])
+async def test_a_state_that_was_lost_is_found_by_the_next_merge(house: House, how: str) -> None:
+    before, after = users_of(f"{how} before", 5), users_of(f"{how} after", 2)
+    await house.owner.take(await house.append(*before))
+    await lose(house, how)
+    await house.owner.take(await house.append(*after))
+    await house.opened(2)
+    assert {*before, *after} <= await house.learners()
+
+
+@pytest.mark.parametrize(("patience_s", "fills"), [(60.0, 1), (0.0, 2)])
+async def test_a_shard_that_nothing_is_delivered_of_is_filled_after_a_while(
+    house: House, patience_s: float, fills: int
+) -> None:
+    users = users_of(f"undelivered {fills}", 3)
+    records = await house.append(*users)
+    await house.owner.check({SHARD: records[-1].offset + 1}, patience_s)
+    await house.opened(fills)
+    assert (set(users) <= await house.learners()) == (fills == 2)
+
+
+async def test_a_log_that_ends_before_what_was_applied_is_looked_into(house: House) -> None:
+    await house.owner.take(await house.append(*users_of("replaced", 3)))
+    await house.owner.check({SHARD: house.shard.applied}, 0.0)
+    await house.opened(2)
+
+
+async def test_a_state_that_is_ahead_of_the_log_is_rebuilt_with_an_alarm(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The topic was made anew, or the server restored from a newer backup."""
+    users = users_of("ahead", 3)
+    records = await house.append(*users)
+    await house.owner.take(records)
+    ghost = house.keys.history("ghost")
+    await house.client.hset(ghost, "c", b"\0" * 7 + b"\1" + b"\0" * 16)
+    fields: dict[Any, Any] = {"applied": str(records[-1].offset + 1_000), "status": Status.LIVE, "nonce": "f" * 32}
+    await house.client.hset(house.keys.meta, mapping=fields)
+    with caplog.at_level(logging.ERROR, "stream.shards"):
+        await house.owner.check({}, 60.0)
+        await house.opened(2)
+    assert "ALARM" in caplog.text and f"has applied {records[-1].offset + 1_000}" in caplog.text
+    assert await house.applied() == records[-1].offset and set(users) <= await house.learners()
+    assert not await house.client.exists(ghost)
+    meta = await read_meta(house.client, house.keys)
+    assert meta is not None and meta.status == Status.BUILDING
+
+
+async def test_an_owner_who_lost_the_shard_does_not_set_it_going(house: House) -> None:
+    house.flow.let_go.clear()
+    house.owner.refill(house.shard)
+    await asyncio.sleep(0.05)
+    filling = house.shard.filling
+    house.owner.release()
+    house.flow.let_go.set()
+    assert filling is not None
+    await asyncio.wait_for(filling, 10)
+    assert len(house.flow.resumed_at) == 1
+
+
+async def test_a_shard_that_is_no_longer_owned_is_not_filled(house: House) -> None:
+    shard = house.shard
+    house.owner.assign([SHARD])
+    await house.opened(2)
+    house.owner.refill(shard)
+    assert shard.filling is not None and shard.filling.done() and house.flow.pauses == 2
+
+
+async def test_what_ends_a_filler_is_raised(house: House) -> None:
+    await house.client.delete(house.keys.meta)
+    await house.client.set(house.keys.meta, "no hash")
+    house.owner.refill(house.shard)
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await house.opened(2)
+    await house.client.delete(house.keys.meta)
+
+
+async def test_nothing_is_merged_past_a_dead_letter_that_was_not_kept(house: House) -> None:
+    await house.producer.send_and_wait(LEARNER_EVENTS, b"no event", partition=SHARD)
+    records = await house.append(*users_of("behind the dead", 1))
+    partition = TopicPartition(LEARNER_EVENTS, SHARD)
+    async with open_reader(house.bootstrap) as reader:
+        async for dead, _ in read_range(reader, partition, records[0].offset - 1, records[0].offset):
+            records = [*dead, *records]
+    before = await house.applied()
+    async with open_producer(house.bootstrap, max_request_size=10) as too_small:
+        house.owner.release()
+        house.owner = house.make_owner(too_small)
+        house.owner.shards[SHARD] = shard = Shard(SHARD)
+        shard.view, meta = await open_shard(house.client, house.keys, 0)
+        shard.applied, shard.phase = meta.applied, Phase.OPEN
+        with pytest.raises(KafkaError):
+            await house.owner.take(records)
+    assert await house.applied() == before
+    house.owner = house.make_owner(house.producer)
+    house.owner.assign([SHARD])
+    await house.opened(2)
+    assert await house.applied() == records[-1].offset

@@ -1,0 +1,198 @@
+"""A whole stream: a real Kafka and Redis, real `python -m stream` processes, and how a test waits for them."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.structs import RecordMetadata
+
+import deploy.child
+from adapters.follow import append_control
+from adapters.kafka import end_offsets, open_producer, open_reader, read_range, shard_of
+from adapters.redis import Client, connect
+from deploy.embedded import EmbeddedStack, embedded
+from schemas.courses import encode_course
+from schemas.events import LEARNER_EVENTS, AnyEvent, LearnerEvent, encode_event
+from schemas.keys import ShardKeys
+from schemas.meta import Meta, Status
+from schemas.settings import Connections
+from schemas.topics import ACTIVITY, COURSES
+from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
+from stream.view import read_meta
+from tests.models import COURSES as CATALOGUE
+from tests.models import going_live, store_bundle
+from tests.reference import Logged
+from tests.waiting import PATIENCE_S, until
+
+PARTITIONS: Final = 4
+_QUICK: Final = dict.fromkeys(("CHECK_INTERVAL_S", "SHARED_INTERVAL_S", "CATALOGUE_INTERVAL_S"), "0.3")
+
+
+@dataclass
+class System:
+    """A running stack, and the workers a test starts and ends over it."""
+
+    stack: EmbeddedStack
+    folder: Path
+    partitions: int = PARTITIONS
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of the bundles."""
+        return self.folder / "bundles"
+
+    @property
+    def connections(self) -> Connections:
+        """What every process is told."""
+        return Connections(
+            kafka_bootstrap_servers=self.stack.bootstrap_servers,
+            redis_url=self.stack.redis_url,
+            bundle_url=str(self.bundles),
+        )
+
+    def start(self, worker_id: str) -> None:
+        """Start a worker; its log goes on where an earlier one's ended."""
+        connections = self.connections
+        environment = {
+            **os.environ,
+            **_QUICK,
+            "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
+            "REDIS_URL": connections.redis_url,
+            "BUNDLE_URL": connections.bundle_url,
+            "WORKER_ID": worker_id,
+            "READY_FILE": str(self.folder / f"{worker_id}.ready"),
+        }
+        dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
+        with (self.folder / f"{worker_id}.log").open("ab") as log:
+            self.processes[worker_id] = subprocess.Popen(
+                (*dies_with_us, sys.executable, "-m", "stream"),
+                env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self, worker_id: str) -> None:
+        """End a worker as a crash would."""
+        process = self.processes.pop(worker_id)
+        process.kill()
+        process.wait()
+
+    def stop(self, worker_id: str) -> tuple[int, float]:
+        """End a worker by SIGTERM; return its exit status and how many seconds it took."""
+        process, began = self.processes.pop(worker_id), time.monotonic()
+        process.terminate()
+        status = process.wait(PATIENCE_S)
+        return status, time.monotonic() - began
+
+    def is_ready(self, worker_id: str) -> bool:
+        """Whether the worker that was started last under this id has joined its group."""
+        ready = self.folder / f"{worker_id}.ready"
+        return ready.exists() and ready.read_text() == f"{self.processes[worker_id].pid}\n"
+
+    def log(self) -> str:
+        """Return what all workers have said."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    async def metas(self, client: Client, generation: int = 0) -> list[Meta | None]:
+        """Return the meta of every shard."""
+        return [await read_meta(client, ShardKeys(shard, generation)) for shard in range(self.partitions)]
+
+    async def ends(self) -> list[int]:
+        """Return the end of each partition of `learner-events`."""
+        async with open_reader(self.stack.bootstrap_servers) as reader:
+            return list((await end_offsets(reader, LEARNER_EVENTS_TOPIC)).values())
+
+    async def caught_up(self, client: Client, generation: int = 0) -> None:
+        """Wait until every shard is live, has applied all of the log, and no learner's list is behind."""
+        ends = await self.ends()
+
+        async def holds() -> bool:
+            metas = await self.metas(client, generation)
+            marks = [await client.zcard(ShardKeys(shard, generation).dirty) for shard in range(self.partitions)]
+            pairs = zip(metas, ends, strict=True)
+            return not any(marks) and all(
+                meta is not None and meta.status == Status.LIVE and meta.applied == end - 1 for meta, end in pairs
+            )
+
+        await until(holds, f"every shard live at {ends}")
+
+    def end_all(self) -> None:
+        """End what still runs."""
+        for worker_id in list(self.processes):
+            self.kill(worker_id)
+
+
+@contextmanager
+def running_system(folder: Path, workers: Iterable[str]) -> Iterator[System]:
+    """Start a stack with a catalogue and a live model, and workers over it; all end with the context."""
+    with embedded(folder / "state", partitions=PARTITIONS) as stack:
+        system = System(stack, folder)
+        try:
+            for worker_id in workers:
+                system.start(worker_id)
+            asyncio.run(_furnish(system))
+            yield system
+        finally:
+            system.end_all()
+
+
+async def _furnish(system: System) -> None:
+    manifest = store_bundle(system.bundles, system.folder)
+    async with open_producer(system.stack.bootstrap_servers) as producer:
+        for course in CATALOGUE:
+            await producer.send(COURSES, encode_course(course), key=course.course_id.encode())
+        await producer.flush()
+    await append_control(system.stack.bootstrap_servers, *going_live(manifest))
+    async with connected(system) as (client, _):
+        await system.caught_up(client)
+
+
+@asynccontextmanager
+async def connected(system: System) -> AsyncIterator[tuple[Client, AIOKafkaProducer]]:
+    """Open a client and a producer."""
+    client = connect(system.connections)
+    try:
+        async with open_producer(system.stack.bootstrap_servers) as producer:
+            yield client, producer
+    finally:
+        await client.aclose()
+
+
+async def send(producer: AIOKafkaProducer, event: AnyEvent) -> RecordMetadata:
+    """Publish an event where it belongs; wait until the log has it."""
+    topic = LEARNER_EVENTS_TOPIC if isinstance(event, LEARNER_EVENTS) else ACTIVITY
+    sent: RecordMetadata = await producer.send_and_wait(topic, encode_event(event), key=event.user_id.encode())
+    return sent
+
+
+async def publish(producer: AIOKafkaProducer, events: Iterable[LearnerEvent]) -> list[Logged]:
+    """Publish events; return them as the log holds them."""
+    waiting = [
+        (event, await producer.send(LEARNER_EVENTS_TOPIC, encode_event(event), key=event.user_id.encode()))
+        for event in events
+    ]
+    return [Logged(event, (await sent).timestamp) for event, sent in waiting]
+
+
+async def read_topic(system: System, topic: str) -> list[ConsumerRecord]:
+    """Return every record of a topic."""
+    records: list[ConsumerRecord] = []
+    async with open_reader(system.stack.bootstrap_servers) as reader:
+        ends = await end_offsets(reader, topic)
+        starts: dict[TopicPartition, int] = await reader.beginning_offsets(list(ends))
+        for partition, end in ends.items():
+            async for found, _ in read_range(reader, partition, starts[partition], end):
+                records += found
+    return records
+
+
+def shard_of_user(user_id: str) -> ShardKeys:
+    """Return the keys of a learner's shard in generation 0."""
+    return ShardKeys(shard_of(user_id, PARTITIONS), 0)

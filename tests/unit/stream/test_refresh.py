@@ -1,0 +1,174 @@
+"""The refresh on a real server with a real model: who is refreshed when, what is published, and what is refused."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from adapters.redis import Client
+from schemas.candidates import Version
+from schemas.embedding import unpack_embedding
+from schemas.events import Erased, Feedback
+from stream.refresh import OLDEST_SHARE, Refresher
+from stream.view import ShardView, open_shard
+from tests.served import CATALOGUE, KEYS, Log, enrolled, listed, marks, serving, watched
+
+
+@pytest.fixture
+async def view(client: Client) -> ShardView:
+    """Open an empty shard."""
+    view, _ = await open_shard(client, KEYS, 0)
+    return view
+
+
+@pytest.fixture
+def log(client: Client, view: ShardView) -> Log:
+    """Write to the shard."""
+    return Log(client, view)
+
+
+async def test_the_newest_marks_go_first_and_a_share_of_the_oldest(client: Client, view: ShardView, log: Log) -> None:
+    users = [f"u{i:02d}" for i in range(60)]
+    await log.append(*(enrolled(user, "c00") for user in users))
+    await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(users)})
+    assert await Refresher(client, 5, 20).refresh_marked(view, serving()) == 20
+    oldest = int(20 * OLDEST_SHARE)
+    assert 2 <= oldest <= 4
+    assert await marks(client) == set(users[oldest : 60 - (20 - oldest)])
+    assert [user for user in users if await listed(client, user)] == users[:oldest] + users[60 - (20 - oldest) :]
+
+
+async def test_the_oldest_is_not_starved_by_the_busy(client: Client, view: ShardView, log: Log) -> None:
+    refresher, now = Refresher(client, 5, 4), serving()
+    busy = [f"busy{i}" for i in range(20)]
+    await log.append(*(enrolled(user, "c00") for user in ["patient", *busy]))
+    await client.zadd(KEYS.dirty, {"patient": 1, **dict.fromkeys(busy, 9)})
+    for _ in range(2):
+        await refresher.refresh_marked(view, now)
+        await client.zadd(KEYS.dirty, dict.fromkeys(busy, 9))
+    assert "patient" not in await marks(client)
+
+
+async def test_a_list_holds_nothing_that_was_taken_and_names_what_caused_it(
+    client: Client, view: ShardView, log: Log
+) -> None:
+    await log.enrol("u", "c01", "c05", "c09")
+    refused = Feedback(event_id="f", user_id="u", course_id="c02", occurred_at=6, value="not_for_me")
+    await log.append(refused)
+    await Refresher(client, 100, 8).drain(view, serving())
+    found = await listed(client, "u")
+    assert found is not None and found.version == Version(5, 3, 3, -1)
+    courses = [candidate.course_id for candidate in found.candidates]
+    assert set(courses) == set(CATALOGUE) - {"c01", "c05", "c09", "c02"} and len(courses) == 8
+    scores = [candidate.score for candidate in found.candidates]
+    assert scores == sorted(scores, reverse=True) and len(set(scores)) > 1
+    assert found.causes and set(found.causes) <= {"c01", "c05", "c09"}
+    assert abs(found.generated_us / 1e6 - time.time()) < 60
+    vector: Any = await client.get(KEYS.embedding("u"))
+    assert unpack_embedding(vector).model_epoch == 5 and any(unpack_embedding(vector).vector)
+    assert await marks(client) == set()
+
+
+async def test_many_events_of_a_learner_cost_one_refresh(client: Client, view: ShardView, log: Log) -> None:
+    recommender = watched()
+    for course in ("c00", "c01", "c02", "c03"):
+        await log.enrol("u", course)
+    await Refresher(client, 5, 8).drain(view, serving(recommender=recommender))
+    assert recommender.learners == 1
+
+
+async def test_who_has_nothing_gets_no_list_and_loses_the_mark(client: Client, view: ShardView, log: Log) -> None:
+    await log.append(Feedback(event_id="f", user_id="none", course_id="c02", occurred_at=6, value="none"))
+    await client.zadd(KEYS.dirty, {"never seen": 1})
+    recommender = watched()
+    await Refresher(client, 5, 8).refresh_marked(view, serving(recommender=recommender))
+    assert recommender.learners == 0
+    assert await marks(client) == set()
+    for user in ("none", "never seen"):
+        assert await listed(client, user) is None
+
+
+async def test_a_list_goes_once_nothing_of_the_learner_is_left(client: Client, view: ShardView, log: Log) -> None:
+    refresher = Refresher(client, 5, 8)
+    useful = Feedback(event_id="f1", user_id="u", course_id="c02", occurred_at=6, value="useful")
+    await log.append(useful)
+    await refresher.drain(view, serving())
+    assert await listed(client, "u") is not None
+    await log.append(Feedback(event_id="f2", user_id="u", course_id="c02", occurred_at=7, value="none"))
+    await refresher.drain(view, serving())
+    assert not await client.exists(KEYS.candidates("u"), KEYS.embedding("u"))
+    assert await marks(client) == set()
+
+
+@contextlib.asynccontextmanager
+async def during(refresher: Refresher, view: ShardView, users: list[str]) -> AsyncIterator[None]:
+    """Do what stands inside while the lists of these learners, loaded already, are being computed."""
+    recommender = watched()
+    recommender.go.clear()
+    task = asyncio.create_task(refresher.refresh(view, users, serving(recommender=recommender)))
+    assert await asyncio.to_thread(recommender.started.wait, 20)
+    yield
+    recommender.go.set()
+    await task
+
+
+async def test_who_is_erased_meanwhile_gets_nothing_back(client: Client, view: ShardView, log: Log) -> None:
+    await log.enrol("u", "c00")
+    await log.enrol("other", "c00")
+    refresher = Refresher(client, 5, 8)
+    async with during(refresher, view, ["u", "other"]):
+        await log.append(Erased(event_id="x", user_id="u", occurred_at=9))
+    assert not await client.exists(KEYS.candidates("u"), KEYS.embedding("u"))
+    assert await listed(client, "other") is not None
+    assert await marks(client) == set()
+
+
+async def test_who_enrols_meanwhile_is_published_and_stays_marked(client: Client, view: ShardView, log: Log) -> None:
+    await log.enrol("u", "c00")
+    refresher = Refresher(client, 100, 8)
+    async with during(refresher, view, ["u"]):
+        await log.enrol("u", "c07")
+    before = await listed(client, "u")
+    assert before is not None and before.version.learner_offset == 0  # a busy learner is never starved
+    assert await marks(client) == {"u"}
+    await refresher.drain(view, serving())
+    after = await listed(client, "u")
+    assert after is not None and after.version.learner_offset == 1
+    assert "c07" not in [candidate.course_id for candidate in after.candidates]
+    assert await marks(client) == set()
+
+
+async def test_an_older_model_replaces_nothing_and_leaves_the_mark(client: Client, view: ShardView, log: Log) -> None:
+    refresher = Refresher(client, 5, 8)
+    await log.enrol("u", "c00")
+    await refresher.drain(view, serving(model_epoch=6))
+    stood = await client.get(KEYS.candidates("u"))
+    await client.zadd(KEYS.dirty, {"u": 1})
+    for older in (serving(model_epoch=5), serving(model_epoch=6, catalogue_epoch=2)):
+        assert await refresher.refresh_marked(view, older) == 0
+        assert await client.get(KEYS.candidates("u")) == stood
+        assert await marks(client) == {"u"}
+    await log.enrol("u", "c01")
+    assert await refresher.refresh_marked(view, serving(model_epoch=5)) == 0
+    assert await marks(client) == {"u"}
+    await refresher.drain(view, serving(model_epoch=6))
+    found = await listed(client, "u")
+    assert found is not None and found.version == Version(6, 3, 1, -1) and await marks(client) == set()
+
+
+async def test_a_mark_on_a_current_list_is_cleared(client: Client, view: ShardView, log: Log) -> None:
+    refresher = Refresher(client, 5, 8)
+    await log.enrol("u", "c00")
+    await refresher.drain(view, serving())
+    await client.zadd(KEYS.dirty, {"u": 1})
+    await refresher.refresh_marked(view, serving())
+    assert await marks(client) == set()
+
+
+async def test_a_worker_that_lost_the_shard_publishes_nothing(client: Client, view: ShardView, log: Log) -> None:
+    await log.enrol("u", "c00")
+    assert await Refresher(client, 5, 8).refresh_marked(ShardView(KEYS, "0" * 32), serving()) == 0
+    assert await listed(client, "u") is None and await marks(client) == {"u"}
