@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -38,6 +38,11 @@ def facets_of(filters: Filters) -> list[str]:
     return [*(f"{name}={value}".casefold() for name, value in named.items() if value), OVERALL]
 
 
+def _made_from(meta: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return what the shared keys were made from, without the nonce of who is writing them."""
+    return {name: value for name, value in meta.items() if name != b"nonce"}
+
+
 class SharedCache:
     """Popular, trending and latest lists by facet, and cards by course, as they stood last."""
 
@@ -45,7 +50,7 @@ class SharedCache:
         self._client = client
         self._interval_s = interval_s
         self._timeout_s = timeout_s
-        self._meta: dict[bytes, bytes] = {}
+        self._made_from: dict[bytes, bytes] = {}
         self._packed: dict[str, dict[str, list[bytes]]] = {kind: {} for kind in KINDS}
         self._lists: dict[bytes, CandidateList] = {}
         self._cards: dict[str, Card] = {}
@@ -119,18 +124,28 @@ class SharedCache:
         """Take in the shared lists if they changed, and forget all cards if the catalogue did."""
         async with asyncio.timeout(self._timeout_s):
             meta: Any = await self._client.hgetall(SHARED_META)
-        if not meta:  # a Redis that lost everything: what stood last is better than nothing
+        seen = _made_from(meta)
+        if not seen:  # a Redis that lost everything: what stood last is better than nothing
             return
-        if meta != self._meta:
-            await self._take_lists()
-            if meta.get(b"catalogue_epoch") != self._meta.get(b"catalogue_epoch"):
-                await self._take_cards()
-            self._meta = meta
-        self._seen_at = time.monotonic()
+        if seen == self._made_from or await self._take(seen):
+            self._seen_at = time.monotonic()
 
-    async def _take_lists(self) -> None:
+    async def _take(self, seen: dict[bytes, bytes]) -> bool:
+        """Take in what stands, unless it is no longer what was seen: emptied, or written anew."""
+        pipeline = self._client.pipeline(transaction=True)
+        for key in (SHARED_META, *KINDS.values()):
+            pipeline.hgetall(key)
         async with asyncio.timeout(self._timeout_s):
-            hashes: list[Any] = await asyncio.gather(*(self._client.hgetall(key) for key in KINDS.values()))
+            meta, *hashes = await pipeline.execute()
+        if _made_from(meta) != seen:
+            return False
+        self._take_lists(hashes)
+        if seen[b"catalogue_epoch"] != self._made_from.get(b"catalogue_epoch"):
+            await self._take_cards()
+        self._made_from = seen
+        return True
+
+    def _take_lists(self, hashes: Sequence[dict[bytes, bytes]]) -> None:
         for kind, packed in zip(KINDS, hashes, strict=True):
             facets: dict[str, list[bytes]] = {}
             for facet, one in packed.items():

@@ -18,7 +18,7 @@
 | `cs:{shared}:popular` `...:trending` `...:latest` | hash | facet -> candidate list |
 | `cs:{shared}:similar` | hash | course -> candidate list |
 | `cs:{shared}:cards` | hash | course -> card (JSON) |
-| `cs:{shared}:meta` | hash | what the shared keys were made from |
+| `cs:{shared}:meta` | hash | what the shared keys were made from, and the nonce of their last writer |
 """
 
 from dataclasses import dataclass

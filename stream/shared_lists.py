@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from adapters.follow import Catalogue, ControlLog
 from adapters.redis import Client, patiently
 from recommender.recommend import Recommender
@@ -27,6 +29,7 @@ from schemas.keys import (
     ShardKeys,
 )
 from stream.serving import Serving, ServingRoom
+from stream.view import GUARDED
 
 logger: Final = logging.getLogger(__name__)
 
@@ -96,7 +99,12 @@ async def replace_hash(client: Client, key: str, fields: Mapping[str, bytes]) ->
         await client.hset(incoming, mapping=chunk)
         await client.expire(incoming, _INCOMING_S)
     await client.persist(incoming)
-    await client.rename(incoming, key)
+    try:
+        await client.rename(incoming, key)
+    except ResponseError as error:
+        if "no such key" not in str(error):
+            raise
+        logger.warning("%s was not replaced: Redis was emptied meanwhile", key)
 
 
 def _lists(serving: Serving) -> dict[str, dict[str, bytes]]:
@@ -127,8 +135,11 @@ async def _write_courses(client: Client, serving: Serving, catalogue: Mapping[st
 async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str, Course], counted: str) -> None:
     """Write the shared keys that are not made from this serving and these counts yet.
 
-    `counted` names the counts (what every shard had applied); `SHARED_META` remembers what stands.
+    `counted` names the counts (what every shard had applied); `SHARED_META` remembers what stands. It is written last
+    and only if it still has the nonce that was set first: else Redis was emptied meanwhile, or another worker writes.
     """
+    nonce = secrets.token_hex(16)
+    await client.hset(SHARED_META, "nonce", nonce)
     model_epoch, catalogue_epoch = serving.epochs
     meta: dict[bytes, bytes] = await client.hgetall(SHARED_META)  # type: ignore[assignment]  # not decoded
     stood = {name.decode(): value.decode() for name, value in meta.items()}
@@ -138,8 +149,8 @@ async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str,
         await _write_courses(client, serving, catalogue)
     if not same_epochs or stood.get("counted") != counted:
         await _write_lists(client, serving)
-        fields: dict[Any, Any] = {**made_from, "counted": counted}
-        await client.hset(SHARED_META, mapping=fields)
+        fields = {**made_from, "counted": counted}
+        await GUARDED.run(client, [SHARED_META], [nonce, *(part for pair in fields.items() for part in pair)])
 
 
 class SharedLists:

@@ -11,7 +11,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status, unpack_meta
 
 _OPEN: Final = Script(Path(__file__).with_name("open.lua"))
-_GUARDED: Final = Script(Path(__file__).with_name("guarded.lua"))
+GUARDED: Final = Script(Path(__file__).with_name("guarded.lua"))
 _WIPE_CHUNK: Final = 500
 
 
@@ -25,7 +25,7 @@ class ShardView:
     async def guarded(self, client: Client, delete: Iterable[str] = (), **fields: str) -> bool:
         """Delete keys and set fields of meta, if the state is still the one that was opened."""
         pairs = [part for pair in fields.items() for part in pair]
-        return bool(await _GUARDED.run(client, [self.keys.meta, *delete], [self.nonce, *pairs]))
+        return bool(await GUARDED.run(client, [self.keys.meta, *delete], [self.nonce, *pairs]))
 
     async def set_status(self, client: Client, status: Status) -> bool:
         """Set the shard's status, if the state is still the one that was opened."""

@@ -139,15 +139,17 @@ class State:
         for language in {card.language for card in cards if card.language}:
             spoken = {card.course_id for card in cards if card.language == language}
             facets[f"language={language}"] = listed([one for one in popular if one.course_id in spoken], version)
+        pipeline = self.redis.pipeline(transaction=True)
         for key in (SHARED_POPULAR, SHARED_TRENDING, SHARED_LATEST):
-            self.redis.delete(key)
-            self.redis.hset(key, mapping=facets)
+            pipeline.delete(key)
+            pipeline.hset(key, mapping=facets)
         similar: dict[Any, Any] = {popular[0].course_id: listed(popular[1:], version)}
-        self.redis.hset(SHARED_SIMILAR, mapping=similar)
+        pipeline.hset(SHARED_SIMILAR, mapping=similar)
         packed: dict[Any, Any] = {card.course_id: pack_card(card) for card in cards}
-        self.redis.hset(SHARED_CARDS, mapping=packed)
+        pipeline.hset(SHARED_CARDS, mapping=packed)
         made_from: dict[Any, Any] = {"model_epoch": self._model_epoch, "catalogue_epoch": epoch}
-        self.redis.hset(SHARED_META, mapping=made_from)
+        pipeline.hset(SHARED_META, mapping=made_from)
+        pipeline.execute()
 
 
 class Switched:

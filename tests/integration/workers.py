@@ -96,6 +96,11 @@ class System:
         ready = self.folder / f"{worker_id}.ready"
         return ready.exists() and ready.read_text() == f"{self.processes[worker_id].pid}\n"
 
+    def expect_alive(self) -> None:
+        """No worker may have ended by itself."""
+        ended = {worker_id: process.returncode for worker_id, process in self.processes.items() if process.poll()}
+        assert not ended, f"{ended}:\n{self.log()[-8_000:]}"
+
     def log(self) -> str:
         """Return what all workers have said."""
         return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
@@ -114,6 +119,7 @@ class System:
         ends = await self.ends()
 
         async def holds() -> bool:
+            self.expect_alive()
             metas = await self.metas(client, generation)
             marks = [await client.zcard(ShardKeys(shard, generation).dirty) for shard in range(self.partitions)]
             pairs = zip(metas, ends, strict=True)

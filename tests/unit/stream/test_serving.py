@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -125,14 +126,19 @@ def damage(folder: Path, how: str) -> None:
         (folder / MANIFEST_NAME).unlink()
     elif how == "truncated":
         (folder / "ease.npz").write_bytes((folder / "ease.npz").read_bytes()[:-5])
+    elif how == "one digit":
+        path = folder / "blend.json"
+        raw = path.read_bytes()
+        path.write_bytes(re.sub(rb"0\.[1-9]", b"0.0", raw, count=1))
+        assert path.read_bytes() != raw
     else:
         path = folder / "neumf.npz"
-        raw = bytearray(path.read_bytes())
-        raw[len(raw) // 2] ^= 1
-        path.write_bytes(raw)
+        flipped = bytearray(path.read_bytes())
+        flipped[len(flipped) // 2] ^= 1
+        path.write_bytes(flipped)
 
 
-@pytest.mark.parametrize("how", ["one bit", "truncated", "missing", "no manifest"])
+@pytest.mark.parametrize("how", ["one bit", "one digit", "truncated", "missing", "no manifest"])
 async def test_a_bundle_that_is_not_what_it_says_raises_an_alarm_and_the_old_model_stays(
     house: House, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:

@@ -1,7 +1,7 @@
 """Shared lists on a real server: what they hold, when they are written, and that no reader sees half of one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from schemas.keys import (
     ShardKeys,
 )
 from schemas.topics import CONTROL, COURSES
+from stream import shared_lists
 from stream.merge import join_run, merge_run
 from stream.serving import Serving, ServingRoom
 from stream.shared_lists import SharedLists, replace_hash
@@ -135,6 +136,7 @@ async def test_lists_say_what_they_were_made_from(client: Client, house: House) 
         for packed in (await read(client, key)).values():
             assert unpack_candidates(packed).version == Version(5, len(CATALOGUE) + len(PUBLISHED) - 1, -1, -1)
     meta = {name: value.decode() for name, value in (await read(client, SHARED_META)).items()}
+    assert len(meta.pop("nonce")) == 32
     assert meta == {"model_epoch": "5", "catalogue_epoch": "14", "counted": "0 0 -"}
 
 
@@ -196,6 +198,33 @@ async def test_they_come_back_after_the_server_was_emptied(client: Client, house
     await client.flushall()
     await worker.update(is_writer=True)
     assert await client.exists(*LISTS, SHARED_SIMILAR, SHARED_CARDS, SHARED_META) == 6
+
+
+@pytest.mark.parametrize("step", [SHARED_SIMILAR, SHARED_CARDS, LISTS[0], LISTS[-1]])
+async def test_a_server_emptied_while_they_are_written_gets_them_all_again(
+    client: Client, house: House, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    write = shared_lists.replace_hash
+
+    async def replace_then_lose(client: Client, key: str, fields: Mapping[str, bytes]) -> None:
+        await write(client, key, fields)
+        if key == step:
+            await client.flushall()
+
+    worker = house.worker()
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_lists, "replace_hash", replace_then_lose)
+        await worker.update(is_writer=True)
+    await worker.update(is_writer=True)
+    assert await client.exists(*LISTS, SHARED_SIMILAR, SHARED_CARDS, SHARED_META) == 6
+
+
+async def test_a_hash_lost_before_it_takes_its_place_is_no_error(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "persist", lambda _key: client.flushall())
+    await replace_hash(client, "key", versioned(0, 3))
+    assert not await client.exists("key")
 
 
 async def test_only_the_owner_of_shard_0_writes(client: Client, house: House) -> None:
