@@ -29,7 +29,9 @@ _JAVA_OPTIONS: Final = (
 
 
 def _new_cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """Return a random id as Kafka writes it, beginning with a letter: its tools take `-` for an option."""
+    first, *others = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([first & 0x7F, *others])).decode().rstrip("=")
 
 
 class EmbeddedKafka:

@@ -1,8 +1,7 @@
 """What Faust's driver is told beyond its settings, and how the flow of one partition is stopped and resumed.
 
-Faust offers no setting for the group's assignor (its default spreads the two halves of a shard over workers), for the
-isolation level (it reads uncommitted records) or for leaving the group (a static member holds its partitions until the
-session ends).
+Faust offers no setting for the group's assignor (its default spreads the two halves of a shard over workers) nor for
+the isolation level (it reads uncommitted records).
 """
 
 import asyncio
