@@ -49,8 +49,11 @@ class EmbeddedStack:
 
     def __enter__(self) -> Self:
         started: Future[None] = Future()
-        target = lambda: asyncio.run(self._serve(started))  # noqa: E731
-        self._thread = threading.Thread(target=target, name="embedded", daemon=True)
+
+        def serve() -> None:
+            asyncio.run(self._serve(started))
+
+        self._thread = threading.Thread(target=serve, name="embedded", daemon=True)
         self._thread.start()
         started.result()
         return self

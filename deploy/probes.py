@@ -17,7 +17,7 @@ PAUSE_S: Final = 0.05
 
 async def until(probe: Callable[[], Awaitable[bool]]) -> None:
     """Return when the probe answers yes: another process decides it, so there is no event to wait for."""
-    while not await probe():  # noqa: ASYNC110
+    while not await probe():  # noqa: ASYNC110 - another process decides it
         await asyncio.sleep(PAUSE_S)
 
 

@@ -18,7 +18,7 @@ from schemas.meta import HEADER_FIELD, unpack_header
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
 from stream.dead_letters import sort_out
-from stream.view import read_meta
+from stream.view import by_name, read_meta
 
 _BATCH: Final = 500
 _TRIES: Final = 50
@@ -35,10 +35,6 @@ class DigestResult:
     applied: list[int]
 
 
-def _decode(fields: dict[bytes, bytes]) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in fields.items()}
-
-
 async def _add_learners(client: Client, keys: ShardKeys, users: list[str], digest: StateDigest) -> None:
     pipeline = client.pipeline(transaction=False)
     for user_id in users:
@@ -46,7 +42,7 @@ async def _add_learners(client: Client, keys: ShardKeys, users: list[str], diges
             pipeline.hgetall(key)
     answers: list[Any] = await pipeline.execute()
     for i, user_id in enumerate(users):
-        history, feedback, profile = (_decode(fields) for fields in answers[3 * i : 3 * i + 3])
+        history, feedback, profile = (by_name(fields) for fields in answers[3 * i : 3 * i + 3])
         header = unpack_header(history.pop(HEADER_FIELD, None))
         kinds = {int(kind): cell for kind, cell in profile.items()}
         digest.add(user_id, history, feedback, kinds, header.erased_through_us)

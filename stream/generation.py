@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from adapters.redis import Client, patiently
@@ -25,7 +26,7 @@ async def retire_shard(client: Client, keys: ShardKeys) -> None:
 async def retire_older(client: Client, live: int, partitions: Sequence[int]) -> None:
     """Retire these shards of all generations before the live one; those that are retired already are left alone."""
     for keys in (ShardKeys(partition, generation) for generation in range(live) for partition in partitions):
-        meta = await patiently(lambda keys=keys: read_meta(client, keys))  # type: ignore[misc]
+        meta = await patiently(partial(read_meta, client, keys))
         if meta is not None and meta.status != Status.RETIRED:
             await retire_shard(client, keys)
             logger.info("generation %d is retired on shard %d", keys.generation, keys.shard)
@@ -36,4 +37,4 @@ async def delete_generation(client: Client, generation: int, partitions: int) ->
     for partition in range(partitions):
         keys = ShardKeys(partition, generation)
         await retire_shard(client, keys)
-        await patiently(lambda meta=keys.meta: client.delete(meta))  # type: ignore[misc]
+        await patiently(partial(client.delete, keys.meta))

@@ -18,7 +18,7 @@ from schemas.embedding import pack_embedding
 from schemas.meta import HEADER_FIELD, Header, Status, unpack_header
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
-from stream.view import ShardView
+from stream.view import ShardView, by_name
 
 logger: Final = logging.getLogger(__name__)
 
@@ -43,13 +43,9 @@ class Mark:
     marked_ms: int
 
 
-def _decode(fields: dict[bytes, bytes]) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in fields.items()}
-
-
 def learner_from(answers: Sequence[dict[bytes, bytes]]) -> tuple[Header, Learner]:
     """Return header and learner from the hashes history, feedback, profile, activity."""
-    history, feedback, profile, activity = (_decode(fields) for fields in answers)
+    history, feedback, profile, activity = (by_name(fields) for fields in answers)
     header = unpack_header(history.pop(HEADER_FIELD, None))
     return header, learner_of(history, feedback, {int(kind): cell for kind, cell in profile.items()}, activity)
 

@@ -32,6 +32,11 @@ class ShardView:
         return await self.guarded(client, status=status)
 
 
+def by_name(fields: dict[bytes, bytes]) -> dict[str, bytes]:
+    """Return a hash as Redis answers it, with its field names decoded."""
+    return {name.decode(): value for name, value in fields.items()}
+
+
 async def read_meta(client: Client, keys: ShardKeys) -> Meta | None:
     """Return a shard's meta, or None if there is none."""
     fields: dict[bytes, bytes] = await client.hgetall(keys.meta)  # type: ignore[assignment]  # answers are not decoded
