@@ -7,26 +7,13 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.sparse import csr_array
 
-from recommender.model import Ease, Rows
+from recommender.model import Rows
 from schemas.errors import NotReadyError
 
 NEIGHBOURS: Final = 200
 """Weights kept a course: the largest by absolute value."""
 
 _CHUNK: Final = 512
-
-
-def fit_ease(taken: csr_array, ridge: float, max_courses: int, neighbours: int = NEIGHBOURS) -> Ease:
-    """Return the item-item weights of who took what, (learners, n) of bool.
-
-    Only the `max_courses` most popular courses take part: the inverse needs the square of their number, 8 bytes each,
-    three times. The others have empty rows.
-    """
-    num_courses = taken.shape[1]
-    counts = np.asarray(taken.sum(axis=0)).ravel()
-    chosen = np.sort(np.argsort(-counts, kind="stable")[:max_courses])
-    weights = ease_weights(taken[:, chosen].astype(np.float64), ridge)
-    return Ease(_largest(weights, chosen, num_courses, neighbours))
 
 
 def ridge_of(pairs: int) -> float:
@@ -62,8 +49,10 @@ def _inverse(gram: NDArray[np.float64]) -> NDArray[np.float64]:
     return lower
 
 
-def _largest(weights: NDArray[np.float64], chosen: NDArray[np.int64], num_courses: int, neighbours: int) -> Rows:
-    """Return the largest weights a row as sparse rows over all courses; `chosen[i]` is the course of row i."""
+def largest(
+    weights: NDArray[np.float64], chosen: NDArray[np.int64], num_courses: int, neighbours: int = NEIGHBOURS
+) -> Rows:
+    """Return the largest weights a row as sparse rows over all courses; `chosen[i]` is the course of row i, (m,)."""
     parts = [_largest_columns(weights[start : start + _CHUNK], neighbours) for start in range(0, len(chosen), _CHUNK)]
     kept = np.concatenate(parts)  # (m, count)
     values = np.take_along_axis(weights, kept, axis=1).astype(np.float32)

@@ -1,13 +1,13 @@
-"""A model from interactions: NeuMF, its index and EASE, beside the text of the courses."""
+"""A model from interactions: NeuMF, its index and item-item weights, beside the text of the courses."""
 
 from collections.abc import Callable
 
 from recommender.blend import DEFAULT_BLEND, Blend
 from recommender.index import Index
 from recommender.model import Model, Text
-from trainer.ease import fit_ease, ridge_of
-from trainer.fit import fit_neumf
+from trainer.fit import fit_neumf, newest
 from trainer.interactions import Interactions
+from trainer.item_item import fit_item_item
 from trainer.settings import TrainerSettings
 
 
@@ -22,7 +22,6 @@ def fit_model(
 ) -> Model:
     """Return the model of the enrolments before a moment (None: all); it knows every course all the same."""
     neumf = fit_neumf(interactions, settings, seed, progress, until_us)
-    taken = interactions.taken_before(until_us)
-    ridge = settings.ease_lambda or ridge_of(taken.nnz)
-    ease = fit_ease(taken, ridge, settings.ease_max_courses)
+    rows = newest(interactions, interactions.before(until_us), settings.train_max_targets)
+    ease = fit_item_item(interactions, rows, interactions.taken_before(until_us), settings)
     return Model(interactions.course_ids, text, blend, neumf, ease, Index.build(neumf).to_bytes())

@@ -39,6 +39,12 @@ class TrainerSettings(Connections):
     ease_lambda: float = Field(
         default=0.0, ge=0, description="Ridge penalty of the item-item model (EASE); 0: by the number of enrolments."
     )
+    ease_decay: float = Field(
+        default=0.8, gt=0, le=1, description="Decay of the history per later course in item-item and content scores."
+    )
+    ease_next_weight: float = Field(
+        default=1.0, ge=0, description="What the next course counts in the item-item weights, beside EASE."
+    )
     ease_max_courses: int = Field(
         default=12_000, ge=2, description="EASE covers the most popular courses only; memory grows with the square."
     )

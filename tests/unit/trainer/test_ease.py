@@ -1,7 +1,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from trainer.ease import ease_weights, fit_ease
+from recommender.model import Rows
+from trainer.ease import ease_weights, largest
 
 
 def _taken(seed: int = 1) -> csr_array:
@@ -20,26 +21,16 @@ def test_weights_solve_the_ridge_regression_of_each_course_on_the_others() -> No
 
 
 def test_kept_are_the_largest_weights_of_a_row() -> None:
-    full, rows = ease_weights(_taken().astype(np.float64), 3.0), fit_ease(_taken(), 3.0, 12, neighbours=4).rows
+    full = ease_weights(_taken().astype(np.float64), 3.0)
+    rows = largest(full, np.arange(12), 12, neighbours=4)
     for course in range(12):
         part = slice(rows.indptr[course], rows.indptr[course + 1])
         assert set(rows.indices[part].tolist()) == set(np.argsort(-np.abs(full[course]))[:4].tolist())
         np.testing.assert_allclose(rows.data[part], full[course, rows.indices[part]], rtol=1e-6)
 
 
-def test_beyond_the_most_popular_courses_rows_are_empty() -> None:
-    taken = _taken()
-    counts = np.asarray(taken.sum(axis=0)).ravel()
-    popular = set(np.argsort(-counts, kind="stable")[:5].tolist())
-    rows = fit_ease(taken, 3.0, 5).rows
-    assert len(rows) == 12
-    assert {course for course in range(12) if rows.indptr[course + 1] > rows.indptr[course]} == popular
-    assert set(rows.indices.tolist()) <= popular
-
-
-def test_a_course_nobody_took_says_nothing() -> None:
-    taken = np.zeros((4, 3), dtype=bool)
-    taken[:2, 0] = taken[1:3, 1] = True
-    rows = fit_ease(csr_array(taken), 1.0, 3).rows
-    assert rows.indptr[2] == rows.indptr[3]
-    assert 2 not in rows.indices
+def test_rows_of_courses_that_take_no_part_are_empty() -> None:
+    rows: Rows = largest(np.array([[0.0, 2.0], [1.0, 0.0]]), np.array([1, 3]), 5)
+    assert rows.indptr.tolist() == [0, 0, 1, 1, 2, 2]
+    assert rows.indices.tolist() == [3, 1]
+    assert rows.data.tolist() == [2.0, 1.0]
