@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "import": "cli.import_",
     "publish": "cli.publish",
     "train": "cli.train",
+    "evaluate": "cli.evaluate",
     "models": "cli.models",
     "lag": "cli.lag",
     "replay": "cli.replay",

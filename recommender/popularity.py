@@ -9,8 +9,10 @@ import numpy as np
 
 from recommender.model import Floats
 from schemas.courses import Course
+from schemas.registers import ENROLMENT, Rank, split_record, unpack_stamp
 
 TRENDING_DAYS: Final = 30
+_DAY_US: Final = 86_400_000_000
 
 Counts = Mapping[str, Mapping[int, int]]
 
@@ -27,6 +29,14 @@ class Popularity:
         popular = [self.popular.get(course_id, 0.0) for course_id in course_ids]
         trending = [self.trending.get(course_id, 0.0) for course_id in course_ids]
         return np.array(popular, dtype=np.float32), np.array(trending, dtype=np.float32)
+
+
+def counted_day(record: bytes) -> int | None:
+    """Return the day of `occurred_at` on which a packed record counts as a current enrolment; None if it is none."""
+    register = split_record(record).get(ENROLMENT) if record else None
+    if register is None or register[7] & 15 != Rank.ENROLLED:
+        return None
+    return unpack_stamp(register).occurred_us // _DAY_US
 
 
 def _normalised(counts: Mapping[str, int]) -> dict[str, float]:

@@ -41,6 +41,7 @@ OPTIONS: Final = {
     "import": {"--state-dir", "--layout", "--speed", "--shift-to-now", "--json"},
     "publish": {"--state-dir", "--json"},
     "train": {"--state-dir", "--seed", "--force", "--as-of", "--device", "--json"},
+    "evaluate": {"--protocol", "--models", "--refit", "--limit", "--seed", "--filter", "--report", "--json"},
     "models": {"--state-dir", "--json"},
     "models list": {"--state-dir", "--json"},
     "models promote": {"--state-dir", "--json"},

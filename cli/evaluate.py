@@ -1,0 +1,96 @@
+"""`coursestream evaluate`: the models on a folder of events, offline: no Kafka, no Redis."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.options import JsonFile
+from cli.output import give, table
+from cli.progress import meter
+from datasets.detect import load
+
+if TYPE_CHECKING:
+    from trainer.protocols import Plan
+
+app = typer.Typer(add_completion=False)
+_SHOWN = ("recall@10", "ndcg@10", "mrr@10", "coverage@10", "recall@10_known", "recall@10_empty")
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder, in any layout that `import` reads.")],
+    protocol: Annotated[
+        Literal["prequential", "temporal"],
+        typer.Option(help="Test, then learn, with refits; or one model of the first 90 %."),
+    ] = "prequential",
+    models: Annotated[str, typer.Option(metavar="A,B", help="Models, comma-separated; all by default.")] = "",
+    refit: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Enrolments between two fits; 0: none after the first.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Tests, evenly spaced; 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="K", help="Seed of every random choice.")] = 1,
+    hidden: Annotated[
+        Literal["taken", "seen"],
+        typer.Option("--filter", help="Left out of lists: what was taken, as in serving, or all that was ever met."),
+    ] = "taken",
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write tables and curves there.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Recommend, check, learn, event by event, with the code that serves; compare the models.
+
+    Every first enrolment of a learner and course is a test once the models are warm: the whole catalogue without what
+    the learner has taken is ranked, and ties count against the model.
+    """
+    from trainer.protocols import PROTOCOLS, Plan
+
+    chosen = PROTOCOLS[protocol]
+    chosen = chosen if refit is None else chosen._replace(refit=refit)
+    plan = Plan(chosen, _names(models), limit, hidden == "seen", seed)
+    started = time.monotonic()
+    answer = _evaluate(path, protocol, plan, report)
+    answer["seconds"] = round(time.monotonic() - started, 3)
+    found = answer["models"]
+    assert isinstance(found, dict)
+    rows = [(name, *(metrics[column] for column in _SHOWN)) for name, metrics in found.items()]
+    give(answer, json_file, table(("model", *(f"#{column}" for column in _SHOWN)), rows))
+
+
+def _names(models: str) -> tuple[str, ...]:
+    """Return the models asked for; all of them if none is."""
+    from trainer.contenders import CONTENDERS
+
+    names = tuple(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    for name in names:
+        if name not in CONTENDERS:
+            raise typer.BadParameter(
+                f"there is no model {name!r}; known are {', '.join(CONTENDERS)}", param_hint="--models"
+            )
+    return names or tuple(CONTENDERS)
+
+
+def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None) -> dict[str, object]:
+    from trainer.protocols import Evaluation
+    from trainer.report import write_report
+    from trainer.settings import TrainerSettings
+
+    with meter(f"reading {path}"):
+        dataset = load(path)
+    events = dataset.timeline()
+    with meter("evaluating", 1) as progress:
+        evaluation = Evaluation(
+            dataset.courses, events, plan, TrainerSettings(), lambda what, done: progress.reach(done, 1, what)
+        )
+        found = evaluation.run()
+    answer: dict[str, object] = {
+        "protocol": protocol,
+        "dataset": path.name,
+        "models": {name: board.metrics(found.num_courses) for name, board in found.scoreboards.items()},
+        "events": len(events),
+        "refits": found.refits,
+        "curves": {name: board.curve() for name, board in found.scoreboards.items()},
+    }
+    if report is not None:
+        write_report(report, answer)
+    return answer

@@ -1,0 +1,69 @@
+"""`coursestream evaluate` as it is called, and on real data against an independent referee."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.app import run
+from schemas.events import Enrolled
+from tests.unit.trainer.campus import checkerboard, courses
+
+REFEREE = {"popular": (0.141, 0.074), "ease": (0.353, 0.211)}
+"""recall@10 and ndcg@10 on MARS: first half warm, every first interaction of a pair, pessimistic ties."""
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    rows = [
+        {"user_id": event.user_id, "course_id": event.course_id, "type": "enrolled", "occurred_at": event.occurred_at}
+        for event in checkerboard()
+        if isinstance(event, Enrolled)
+    ]
+    listed = [{"course_id": course.course_id, "title": course.title} for course in courses()]
+    for name, lines in (("events", rows), ("courses", listed)):
+        (path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_a_folder_is_evaluated_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAIN_DIMENSIONS", "8")
+    monkeypatch.setenv("TRAIN_EPOCHS", "2")
+    folder, report, answer = _folder(tmp_path / "campus"), tmp_path / "report", tmp_path / "answer.json"
+    call = ["evaluate", str(folder), "--limit", "60", "--refit", "200", "--report", str(report), "--json", str(answer)]
+    assert run(call) == 0
+    found = json.loads(answer.read_text())
+    assert set(found) >= {"protocol", "dataset", "models", "events", "seconds"}
+    assert found["protocol"] == "prequential"
+    assert list(found["models"]) == ["popular", "content", "ease", "neumf", "hybrid"]
+    assert found["models"]["hybrid"]["tests"] == 60
+    assert found["refits"] == 2
+    assert (report / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "| hybrid |" in (report / "evaluation.md").read_text()
+    assert json.loads((report / "evaluation.json").read_text())["models"] == found["models"]
+
+
+def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(_folder(tmp_path / "campus")), "--models", "oracle"]) == 2
+    assert "no model 'oracle'; known are popular, content, ease, neumf, hybrid" in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )
+    assert run(["evaluate", str(tmp_path / "nowhere")]) == 1
+    assert "is no folder" in capsys.readouterr().err
+
+
+def test_too_little_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "events.csv").write_text("user_id,course_id,type,occurred_at\nu,c,enrolled,1700000000\n")
+    assert run(["evaluate", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "1 enrolments are too few to evaluate on" in error
+    assert "Traceback" not in error
+
+
+def test_popular_and_ease_agree_with_an_independent_referee(real_data: Path, tmp_path: Path) -> None:
+    answer = tmp_path / "answer.json"
+    assert run(["evaluate", str(real_data / "mars_en"), "--models", "popular,ease", "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())["models"]
+    for name, (recall, ndcg) in REFEREE.items():
+        assert found[name]["recall@10"] == pytest.approx(recall, abs=0.015)
+        assert found[name]["ndcg@10"] == pytest.approx(ndcg, abs=0.015)
