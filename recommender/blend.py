@@ -33,7 +33,7 @@ class Blend:
         """Return the weights for histories of these lengths, (learners, 5).
 
         >>> DEFAULT_BLEND.rows(np.array([0, 40]))[:, 1].tolist()
-        [0.25, 0.5]
+        [0.25, 1.0]
         """
         bucket = np.searchsorted(np.array(self.lengths), lengths, side="right") - 1
         return self.weights[bucket]
@@ -44,9 +44,9 @@ DEFAULT_BLEND: Final = Blend(
     weights=np.array(
         [
             [0.25, 0.25, 1.0, 0.5, 0.25],
-            [1.0, 0.5, 0.25, 0.1, 0.1],
-            [1.0, 0.5, 0.15, 0.0, 0.1],
-            [1.0, 0.5, 0.1, 0.0, 0.1],
+            [0.5, 1.0, 0.75, 0.1, 0.25],
+            [0.5, 1.0, 0.75, 0.0, 0.25],
+            [0.5, 1.0, 0.6, 0.0, 0.1],
         ],
         dtype=np.float32,
     ),

@@ -14,8 +14,8 @@ from recommender.recommend import Recommender
 from schemas.candidates import COMPONENTS
 from trainer.cases import Block
 
-FEWEST_CHOICES: Final = 50
-"""With fewer choices in a bucket the default weights stay."""
+PRIOR_CHOICES: Final = 50
+"""The default weights count as much as so many choices: few choices move them little."""
 
 _PENALTY: Final = 1e-3
 _NEGLIGIBLE: Final = 0.02
@@ -90,10 +90,12 @@ def fit_weights(choices: Choices) -> Doubles:
 
 
 def fit_blend(choices: Choices, default: Blend = DEFAULT_BLEND) -> Blend:
-    """Return the blend with fitted weights in the buckets of length that have choices enough, the default elsewhere."""
+    """Return the blend whose weights by length of history are the fitted ones, drawn to the default's."""
     bucket = np.searchsorted(np.array(default.lengths), choices.lengths, side="right") - 1
     rows = []
     for number, usual in enumerate(default.weights):
         own = choices.keep(bucket == number)
-        rows.append(fit_weights(own) if len(own.chosen) >= FEWEST_CHOICES else usual)
+        count = len(own.chosen)
+        fitted = fit_weights(own) if count else usual
+        rows.append((count * fitted + PRIOR_CHOICES * usual) / (count + PRIOR_CHOICES))
     return Blend(default.lengths, np.array(rows, dtype=np.float32))

@@ -37,9 +37,11 @@ def test_candidates_that_do_not_exist_are_not_rivals() -> None:
     np.testing.assert_array_equal(fit_weights(padded), fit_weights(whole))
 
 
-def test_buckets_with_few_choices_keep_the_default() -> None:
-    blend = fit_blend(_choices(60, 2, 7))
-    assert blend.weights[-1].argmax() == 2
-    np.testing.assert_array_equal(blend.weights[:-1], DEFAULT_BLEND.weights[:-1])
-    few = fit_blend(_choices(20, 2, 7))
-    np.testing.assert_array_equal(few.weights, DEFAULT_BLEND.weights)
+def test_the_more_choices_a_bucket_has_the_less_the_default_counts() -> None:
+    usual = DEFAULT_BLEND.weights
+    many, few = fit_blend(_choices(600, 3, 7)), fit_blend(_choices(10, 3, 7))
+    assert many.weights[-1].argmax() == 3
+    assert usual[-1, 3] < few.weights[-1, 3] < many.weights[-1, 3]
+    assert np.abs(few.weights[-1] - usual[-1]).max() < 0.2
+    for blend in (many, few):
+        np.testing.assert_array_equal(blend.weights[:-1], usual[:-1])
