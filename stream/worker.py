@@ -37,7 +37,7 @@ class Worker:
         bootstrap = settings.kafka_bootstrap_servers
         self.control = ControlLog(bootstrap)
         self._catalogue = Catalogue(bootstrap)
-        self._room = ServingRoom(BundleStore(settings.bundle_url), self.control, self._catalogue)
+        self._room = ServingRoom(BundleStore(settings.bundle_url, settings.bundle_cache), self.control, self._catalogue)
         self._refresher = Refresher(self._client, settings.candidates, settings.refresh_batch)
         self._refresher.observe_freshness = metrics.FRESHNESS.observe
         self._stack = AsyncExitStack()
