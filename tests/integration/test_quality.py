@@ -1,5 +1,6 @@
 """Live quality over a real stream: what was enrolled in, by the list that stood before; once, and never again."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +9,14 @@ import httpx
 import pytest
 
 from adapters.follow import append_control
+from cli.app import run
 from deploy.ports import free_port
 from recommender.resort import STRATEGIES
 from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.control import ModelRolledBack
 from schemas.quality import SHARED
 from stream.replay import rebuild
-from tests.api_server import running_api
+from tests.api_server import running_api, token
 from tests.integration.campus import Tools, enrolled, listed
 from tests.integration.workers import System, connected, publish, running_system, send, shard_of_user
 from tests.waiting import until
@@ -127,6 +129,17 @@ async def _expect_no_second_count(tools: Tools, api: httpx.Client, events: list[
     await counted(api, 1)
     assert figures(api)["m-0", "hybrid", "0"] == (1, 1.0, 1.0)
     assert sum(found[0] for found in figures(api).values()) == len(STRATEGIES)
+
+
+def test_the_command_shows_what_the_api_answers(
+    system: System, api: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COURSESTREAM_API_URL", str(api.base_url))
+    monkeypatch.setenv("COURSESTREAM_TOKEN", token("tester", "operator"))
+    assert run(["models", "quality", "--days", "2", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out) == api.get("/v1/quality", params={"days": 2}).json()
+    assert run(["models", "quality"]) == 0
+    assert "reciprocal rank" in capsys.readouterr().out
 
 
 def sums_in_metrics(system: System) -> dict[str, int]:
