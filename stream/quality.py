@@ -21,7 +21,7 @@ from schemas.keys import ShardKeys
 from schemas.quality import KEPT_DAYS, SHARED, Slot, Tally, fields_of, history_of, tally_of
 from stream import metrics
 from stream.merge import FirstEnrolments
-from stream.serving import ServingRoom
+from stream.serving import Serving, ServingRoom
 
 logger: Final = logging.getLogger(__name__)
 
@@ -69,15 +69,16 @@ class Quality:
     def __init__(self, client: Client, room: ServingRoom) -> None:
         self._client = client
         self._room = room
-        self._waiting: deque[tuple[int, FirstEnrolments]] = deque()
+        self._waiting: deque[tuple[int, FirstEnrolments, Serving]] = deque()
 
     def wants_more(self) -> bool:
         """Whether first enrolments should be asked for."""
         return len(self._waiting) < WAITING
 
     def take(self, shard: int, firsts: Sequence[FirstEnrolments]) -> None:
-        """Take in first enrolments of a shard."""
-        self._waiting.extend((shard, one) for one in firsts)
+        """Take in first enrolments of a shard, with what is served now: later counts would know of the enrolments."""
+        if serving := self._room.current:
+            self._waiting.extend((shard, one, serving) for one in firsts)
 
     async def run(self) -> None:
         """Judge and write, for ever."""
@@ -92,9 +93,8 @@ class Quality:
         """Judge what waits, as far as there is time; return tallies by shard."""
         found: dict[int, dict[Slot, Tally]] = {}
         until = time.perf_counter() + _SLICE_S
-        while self._waiting and self._room.current and time.perf_counter() < until:
-            shard, firsts = self._waiting.popleft()
-            serving = self._room.current
+        while self._waiting and time.perf_counter() < until:
+            shard, firsts, serving = self._waiting.popleft()
             tallies = found.setdefault(shard, {})
             try:
                 for slot, place in judge(firsts, serving.recommender, serving.model_epoch):
