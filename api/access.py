@@ -41,6 +41,7 @@ ACCESS: Final[dict[tuple[str, str], Access]] = {
     ("GET", "/v1/courses/latest"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}/similar"): CATALOGUE,
+    ("GET", "/v1/quality"): Access(frozenset({"operator"})),
     ("PUT", "/v1/courses/{course_id}"): Access(frozenset({"admin"})),
     ("DELETE", "/v1/courses/{course_id}"): Access(frozenset({"admin"})),
 }

@@ -130,6 +130,28 @@ class EmbeddingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     embedding: tuple[float, ...]
 
 
+class ModelQuality(msgspec.Struct, frozen=True):
+    """How first enrolments stood in a model's lists: share within the first ten places, mean of 1 / place.
+
+    `strategy`: a re-sort of the learner's list, or `shared`: there was none, so that the popular list stood. `history`:
+    courses taken before: 0, 1, 2-5 or 6+. What had been taken holds no place; ties are lost; nowhere counts 0.
+    """
+
+    model_version: str
+    strategy: str
+    history: str
+    tests: int
+    hit_rate: float
+    reciprocal_rank: float
+
+
+class QualityAnswer(msgspec.Struct, frozen=True):
+    """Live quality over some days, the last of them today."""
+
+    days: int
+    models: tuple[ModelQuality, ...]
+
+
 class Health(msgspec.Struct, frozen=True):
     """Whether the process can do its work, and what it lacks."""
 

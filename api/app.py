@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 
-from api import routes_courses, routes_events, routes_learners, routes_operations
+from api import routes_courses, routes_events, routes_learners, routes_operations, routes_quality
 from api.access import authorise
 from api.documentation import DocumentedAPI
 from api.metrics import Metrics
@@ -15,7 +15,7 @@ from api.problems import install_problems
 from api.settings import ApiSettings
 from api.wiring import open_services
 
-ROOMS: Final = (routes_events, routes_learners, routes_courses, routes_operations)
+ROOMS: Final = (routes_events, routes_learners, routes_courses, routes_operations, routes_quality)
 
 
 def create_app(settings: ApiSettings) -> FastAPI:

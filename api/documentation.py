@@ -27,6 +27,7 @@ _ANSWERS: Final = (
     bodies.EmbeddingAnswer,
     bodies.Health,
     bodies.ProblemDetails,
+    bodies.QualityAnswer,
     bodies.Recommendations,
 )
 _SHORT_FORMS: Final = ("Enrolled", "Dropped", "Progressed", "Rated", "Feedback")

@@ -11,9 +11,11 @@ from schemas.errors import ConfigurationError, CoursestreamError, NotReadyError
 _TIMEOUT_S = 10.0
 
 
-def get(system: System, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+def get(
+    system: System, path: str, query: Mapping[str, str | int] | None = None, scope: str = "reader"
+) -> dict[str, Any]:
     """Return the JSON object that the API answers a GET with, or raise CoursestreamError saying why there is none."""
-    headers = {"Authorization": f"Bearer {system.token('reader')}"}
+    headers = {"Authorization": f"Bearer {system.token(scope)}"}
     try:
         response = httpx.get(system.api_url + path, params=query, headers=headers, timeout=_TIMEOUT_S)
     except httpx.TransportError as error:

@@ -9,11 +9,13 @@ import typer
 from aiokafka import ConsumerRecord
 
 from adapters.follow import ControlLog, append_control
+from cli.api import get
 from cli.options import STATE_DIR, JsonFile, StateDir
 from cli.output import give, pairs, table
 from cli.system import find
 from schemas.control import ControlRecord, ControlState, ModelPromoted, ModelRolledBack
 from schemas.errors import ConfigurationError
+from schemas.quality import KEPT_DAYS
 
 app = typer.Typer(add_completion=False)
 
@@ -110,6 +112,18 @@ def rollback(reason: Reason = "", state_dir: StateDir = STATE_DIR, json_file: Js
     servers = find(state_dir).kafka
     version = asyncio.run(read_models(servers)).before()
     _decide(servers, ModelRolledBack(version=version, reason=reason), version, json_file)
+
+
+@app.command()
+def quality(
+    days: Annotated[int, typer.Option(min=1, max=KEPT_DAYS, metavar="N", help="How many days, up to now.")] = 7,
+    state_dir: StateDir = STATE_DIR,
+    json_file: JsonFile = None,
+) -> None:
+    """Show how learners' first enrolments stood in the lists before them, by model, strategy and history."""
+    answer = get(find(state_dir), "/v1/quality", {"days": days}, scope="operator")
+    columns = ("model", "strategy", "history", "#tests", "#hit rate", "#reciprocal rank")
+    give(answer, json_file, table(columns, [tuple(one.values()) for one in answer["models"]]))
 
 
 def _decide(servers: str, record: ControlRecord, version: str, json_file: str | None) -> None:

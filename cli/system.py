@@ -39,7 +39,8 @@ class System:
     def addresses(self, redis: bool = True) -> dict[str, Any]:
         """Return this system's addresses as settings; without `redis`, Redis may be unknown."""
         bundles = os.environ.get("BUNDLE_URL") or str(self.state_dir.absolute() / "bundles")
-        addresses = {"kafka_bootstrap_servers": self.kafka, "bundle_url": bundles}
+        cache = os.environ.get("BUNDLE_CACHE") or str(self.state_dir.absolute() / "bundle-cache")
+        addresses = {"kafka_bootstrap_servers": self.kafka, "bundle_url": bundles, "bundle_cache": cache}
         return {**addresses, "redis_url": self.redis_url} if redis else addresses
 
     def connections(self, redis: bool = True) -> Connections:

@@ -1,5 +1,6 @@
 """The children that make up a system besides Kafka and Redis: workers, trainer and API, with their settings."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,8 @@ class System:
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.backends.bootstrap_servers,
             "REDIS_URL": self.backends.redis_url,
-            "BUNDLE_URL": str(self.state_dir / "bundles"),
+            "BUNDLE_URL": os.environ.get("BUNDLE_URL") or str(self.state_dir / "bundles"),
+            "BUNDLE_CACHE": os.environ.get("BUNDLE_CACHE") or str(self.state_dir / "bundle-cache"),
             "COURSESTREAM_STATE_DIR": str(self.state_dir),
         }
 

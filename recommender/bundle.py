@@ -11,7 +11,6 @@
 | `manifest.json` | `schemas.manifest.Manifest` | yes |
 """
 
-import hashlib
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,7 +23,8 @@ from numpy.typing import NDArray
 from recommender.blend import Blend
 from recommender.model import NEUMF_ARRAYS, Ease, Model, NeuMF, Rows, Text
 from schemas.errors import BundleError
-from schemas.manifest import MANIFEST_NAME, BundleFile, Manifest, decode_manifest
+from schemas.manifest import MANIFEST_NAME, BundleFile, Manifest, file_of
+from schemas.manifest import verify as verify
 
 COURSES_NAME: Final = "courses.json"
 VOCABULARY_NAME: Final = "vocabulary.json"
@@ -33,6 +33,9 @@ BLEND_NAME: Final = "blend.json"
 NEUMF_NAME: Final = "neumf.npz"
 EASE_NAME: Final = "ease.npz"
 INDEX_NAME: Final = "index.faiss"
+
+LEAST_KNOWN: Final = 0.1
+"""Share of a model's courses that the catalogue must know, or the model is another catalogue's."""
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -87,13 +90,7 @@ def _row_arrays(rows: Rows) -> dict[str, NDArray[np.generic]]:
 
 def files_of(folder: Path) -> dict[str, BundleFile]:
     """Return size and digest of every file of a bundle but its manifest."""
-    return {path.name: _file_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
-
-
-def _file_of(path: Path) -> BundleFile:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return BundleFile(path.stat().st_size, digest)
+    return {path.name: file_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -101,33 +98,34 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
 
-def verify(folder: Path) -> Manifest:
-    """Return a bundle's manifest after checking every file; BundleError says which one does not fit, and how."""
-    try:
-        manifest = decode_manifest((folder / MANIFEST_NAME).read_bytes())
-    except OSError as error:
-        raise BundleError(f"{folder} holds no readable {MANIFEST_NAME}: {error.strerror}") from None
-    for name, wanted in sorted(manifest.files.items()):
-        path = folder / name
-        if Path(name).name != name or not path.is_file():
-            raise BundleError(f"bundle {manifest.version}: {name} is missing")
-        found = _file_of(path)
-        if found.bytes != wanted.bytes:
-            raise BundleError(f"bundle {manifest.version}: {name} has {found.bytes} bytes, expected {wanted.bytes}")
-        if found.sha256 != wanted.sha256:
-            raise BundleError(f"bundle {manifest.version}: {name} was changed (its SHA-256 is {found.sha256[:12]}...)")
-    return manifest
+def load_model(folder: Path, digest: str = "") -> Model:
+    """Return the model of a verified bundle; BundleError if an array is missing, misshapen or not finite.
 
-
-def load_model(folder: Path) -> Model:
-    """Return the model of a verified bundle; BundleError if an array is missing, misshapen or not finite."""
+    `digest`: what was announced of the bundle; one with another digest is refused. Empty: nothing was announced.
+    """
     manifest = verify(folder)
+    if digest and manifest.digest != digest:
+        raise BundleError(
+            f"bundle {manifest.version}: its digest is {manifest.digest[:12]}..., announced was {digest[:12]}..."
+        )
     try:
         return _load(folder, manifest.files.keys())
     except KeyError as error:
         raise BundleError(f"bundle {manifest.version}: array {error} is missing") from None
     except BundleError as error:
         raise BundleError(f"bundle {manifest.version}: {error}") from None
+
+
+def check_catalogue(model: Model, course_ids: Collection[str]) -> None:
+    """Raise BundleError if a model is of a foreign catalogue: less than `LEAST_KNOWN` of its courses are among these.
+
+    A model without courses, and an empty catalogue, say nothing.
+    """
+    known = sum(course_id in course_ids for course_id in model.course_ids)
+    if course_ids and known < LEAST_KNOWN * len(model.course_ids):
+        raise BundleError(
+            f"it is of a foreign catalogue: {known} of its {len(model.course_ids)} courses are in the catalogue here"
+        )
 
 
 def _load(folder: Path, present: Collection[str]) -> Model:

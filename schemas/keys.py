@@ -14,6 +14,7 @@
 | `cs:{p}:g:c` | hash | counts: course + u32 day of `occurred_at` -> current enrolments |
 | `cs:{p}:g:d` | sorted set | dirty: USER by the time of the mark, ms |
 | `cs:{p}:g:u` | sorted set | learners: USER by last offset, most recent last |
+| `cs:{p}:q:DAY` | hash | live quality, soft, outside generations: see `schemas/quality.py`; expires |
 | `cs:{p}:w:USER` | hash | pending writes, outside generations: course -> u64 offset + u8 rank |
 | `cs:{shared}:popular` `...:trending` `...:latest` | hash | facet -> candidate list |
 | `cs:{shared}:similar` | hash | course -> candidate list |
@@ -95,3 +96,7 @@ class ShardKeys:
     def pending(self, user_id: str) -> str:
         """Key of a learner's pending writes; the same in all generations."""
         return f"cs:{{{self.shard}}}:w:{user_id}"
+
+    def quality(self, day: int) -> str:
+        """Key of the live quality of a day (UTC, days since 1970); the same in all generations."""
+        return f"cs:{{{self.shard}}}:q:{day}"

@@ -1,6 +1,7 @@
 """The manifest of a model bundle: what it was made from, what is in it, and the digests that prove it."""
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -44,14 +45,48 @@ def digest_of(files: dict[str, BundleFile]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+class _Format(msgspec.Struct):
+    format: int = BUNDLE_FORMAT
+    version: str = ""
+
+
 def decode_manifest(raw: bytes) -> Manifest:
-    """Return the manifest, or raise BundleError if it is none or of another format."""
+    """Return the manifest, or raise BundleError if it is none or of another format, whose fields may be others."""
     try:
+        found = msgspec.json.decode(raw, type=_Format)
+        if found.format != BUNDLE_FORMAT:
+            newer = ", which newer code writes" if found.format > BUNDLE_FORMAT else ""
+            raise BundleError(
+                f"bundle {found.version} has format {found.format}{newer}; this code reads {BUNDLE_FORMAT}"
+            )
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{MANIFEST_NAME} cannot be read: {error}") from None
-    if manifest.format != BUNDLE_FORMAT:
-        raise BundleError(f"bundle {manifest.version} has format {manifest.format}, this code reads {BUNDLE_FORMAT}")
     if manifest.digest != digest_of(manifest.files):
         raise BundleError(f"bundle {manifest.version}: the digest in {MANIFEST_NAME} does not fit its files")
+    return manifest
+
+
+def file_of(path: Path) -> BundleFile:
+    """Return size and digest of a file."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return BundleFile(path.stat().st_size, digest)
+
+
+def verify(folder: Path) -> Manifest:
+    """Return a bundle's manifest after checking every file; BundleError says which one does not fit, and how."""
+    try:
+        manifest = decode_manifest((folder / MANIFEST_NAME).read_bytes())
+    except OSError as error:
+        raise BundleError(f"{folder} holds no readable {MANIFEST_NAME}: {error.strerror}") from None
+    for name, wanted in sorted(manifest.files.items()):
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BundleError(f"bundle {manifest.version}: {name} is missing")
+        found = file_of(path)
+        if found.bytes != wanted.bytes:
+            raise BundleError(f"bundle {manifest.version}: {name} has {found.bytes} bytes, expected {wanted.bytes}")
+        if found.sha256 != wanted.sha256:
+            raise BundleError(f"bundle {manifest.version}: {name} was changed (its SHA-256 is {found.sha256[:12]}...)")
     return manifest

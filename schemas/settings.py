@@ -1,7 +1,12 @@
 """Settings that more than one process reads. Each process has one frozen class built on `Connections`."""
 
+from pathlib import Path
+from typing import Final
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BUNDLE_CACHE: Final = Path(".coursestream/bundle-cache")
 
 
 class Connections(BaseSettings):
@@ -17,5 +22,11 @@ class Connections(BaseSettings):
         description="Redis server, or one node of a cluster: redis://, rediss:// or unix://.",
     )
     redis_cluster: bool = Field(default=False, description="Whether `REDIS_URL` is a node of a Redis Cluster.")
-    bundle_url: str = Field(default=".coursestream/bundles", description="Folder of the model bundles.")
+    bundle_url: str = Field(
+        default=".coursestream/bundles",
+        description="Where the model bundles are: a folder, or an object store such as s3://bucket/prefix.",
+    )
+    bundle_cache: Path = Field(
+        default=BUNDLE_CACHE, description="Folder that bundles of an object store are copied into before they are read."
+    )
     log_level: str = Field(default="info", description="Least level logged: debug, info, warning, error.")

@@ -4,7 +4,7 @@
 --       and feedback if flag 2, profile if flag 4, and activity, embedding if flag 1
 -- ARGV  1 nonce, 2 first offset, 3 last offset, 4 time of the mark (ms), 5 "1": answer first enrolments;
 --       then two a learner: its last offset, its packed update (stream/merge.py: pack_update)
--- Answers {"OK", {learner's place, list that stood before or false, course, ...}, ...}
+-- Answers {"OK", {learner's place, list that stood before or false, {what the history held}, course, ...}, ...}
 --      or {"ABSENT"}, {"RETIRED"}, {"NONCE"}, {"GAP", applied}
 --
 -- Everything is read and checked before the first write: there is no rollback. Stamps are compared byte by byte,
@@ -162,7 +162,7 @@ local function merge_history(place, history, list, courses, names, stood, thresh
     if not was_enrolled and counted_day(after) then firsts[#firsts + 1] = course end
   end
   if ARGV[5] == "1" and #firsts > 0 then
-    answer[#answer + 1] = { place, redis.call("GET", list), unpack(firsts) }
+    answer[#answer + 1] = { place, redis.call("GET", list), redis.call("HKEYS", history), unpack(firsts) }
   end
   return holds
 end

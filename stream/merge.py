@@ -12,6 +12,7 @@ from adapters.redis import Client, Script
 from recommender.fold import erased_through_us, updates
 from schemas.control import ControlState
 from schemas.events import Erased, LearnerEvent
+from schemas.meta import HEADER_FIELD
 from schemas.registers import Rank, join_record, kind_of
 from stream.dead_letters import DeadRecord, sort_out
 from stream.view import ShardView
@@ -61,10 +62,14 @@ class Run(NamedTuple):
 
 
 class FirstEnrolments(NamedTuple):
-    """Courses a learner enrolled in for the first time, and the packed list that stood before (None: none)."""
+    """Courses a learner enrolled in for the first time, in the log's order, and what stood before the run.
+
+    `stood_before`: the packed list (None: none); `taken`: the courses of the history.
+    """
 
     user_id: str
     stood_before: bytes | None
+    taken: frozenset[str]
     course_ids: tuple[str, ...]
 
 
@@ -122,6 +127,11 @@ def _learner_keys(view: ShardView, user_id: str, update: LearnerUpdate) -> list[
     return declared
 
 
+def _decoded(held: Sequence[bytes]) -> frozenset[str]:
+    """Return the courses among a history's fields."""
+    return frozenset(field.decode() for field in held) - {HEADER_FIELD}
+
+
 async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
     """Merge a run into the shard in one atomic call; answer why not if the state is not the one known."""
     keys = view.keys
@@ -135,7 +145,7 @@ async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool
     answer = await _MERGE.run(client, declared, args)
     users = list(run.updates)
     firsts = tuple(
-        FirstEnrolments(users[place], stood or None, tuple(course.decode() for course in courses))
-        for place, stood, *courses in (answer[1:] if answer[0] == b"OK" else ())
+        FirstEnrolments(users[place], stood or None, _decoded(held), tuple(course.decode() for course in courses))
+        for place, stood, held, *courses in (answer[1:] if answer[0] == b"OK" else ())
     )
     return MergeAnswer(answer[0].decode(), firsts)

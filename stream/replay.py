@@ -88,7 +88,8 @@ class Rebuild:
         """Compute every learner's list with the live model, so that readers find it at once."""
         bootstrap, state = self._connections.kafka_bootstrap_servers, self._control.state
         async with Catalogue(bootstrap) as catalogue:
-            room = ServingRoom(BundleStore(self._connections.bundle_url), self._control, catalogue)
+            store = BundleStore(self._connections.bundle_url, self._connections.bundle_cache)
+            room = ServingRoom(store, self._control, catalogue)
             room.take_counts(await read_counts(self._client, self.generation, state.partitions))
             await room.refresh()
             if room.current:

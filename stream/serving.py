@@ -9,10 +9,11 @@ from typing import Final
 
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog
-from recommender.bundle import load_model
+from recommender.bundle import check_catalogue, load_model
 from recommender.popularity import Popularity, popularity_of
 from recommender.recommend import Recommender
 from recommender.universe import Prepared, prepare
+from schemas.control import ModelPublished
 from schemas.errors import BundleError
 
 logger: Final = logging.getLogger(__name__)
@@ -56,8 +57,10 @@ class ServingRoom:
             recommender = self.current.recommender.with_popularity(self._popularity)
             self.current = replace(self.current, recommender=recommender)
 
-    def _load(self, version: str) -> Prepared:
-        return prepare(load_model(self._store.fetch(version)))
+    def _load(self, published: ModelPublished) -> Prepared:
+        model = load_model(self._store.fetch(published.version), published.digest)
+        check_catalogue(model, self._catalogue.courses)
+        return prepare(model)
 
     async def load_model(self) -> None:
         """Load the live bundle beside the old one; if it can't be loaded the old one stays."""
@@ -65,7 +68,7 @@ class ServingRoom:
         if not state.model_version or state.model_epoch == self._model_epoch:
             return
         try:
-            self._prepared = await asyncio.to_thread(self._load, state.model_version)
+            self._prepared = await asyncio.to_thread(self._load, state.models[state.model_version].record)
         except (BundleError, OSError, ValueError) as error:
             self.load_failures += 1
             logger.error("ALARM: model %s is not taken: %s", state.model_version, error)

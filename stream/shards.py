@@ -71,7 +71,11 @@ class Shard:
 
 
 class ShardOwner:
-    """Merges what comes in for the shards this worker owns. `merged` is called after each merge."""
+    """Merges what comes in for the shards this worker owns.
+
+    `merged` is called after each merge. First enrolments are asked for if `want_firsts()`, and only of what the agent
+    took: what a filler merges was seen before, or too late.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,8 @@ class ShardOwner:
         producer: AIOKafkaProducer,
         bootstrap_servers: str,
         flow: Flow,
-        merged: Callable[[Shard, Run], None],
+        merged: Callable[[Shard, Run, MergeAnswer], None],
+        want_firsts: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._control = control
@@ -88,6 +93,7 @@ class ShardOwner:
         self._bootstrap_servers = bootstrap_servers
         self._flow = flow
         self._merged = merged
+        self._want_firsts = want_firsts
         self.shards: dict[int, Shard] = {}
 
     def open_shards(self) -> list[Shard]:
@@ -131,19 +137,19 @@ class ShardOwner:
             if shard is None or shard.phase != Phase.OPEN:
                 return
             run = join_run(batch, batch[0].offset, batch[-1].offset, self._control.state)
-            answer = await self._merge(shard, shard.view, run)
+            answer = await self._merge(shard, shard.view, run, self._want_firsts())
             if answer.status != "OK":
                 logger.warning("shard %d answered %s at offset %d", partition, answer.status, run.first)
                 self.refill(shard)
                 return
 
-    async def _merge(self, shard: Shard, view: ShardView, run: Run) -> MergeAnswer:
+    async def _merge(self, shard: Shard, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
         if run.dead:
             await write_dead_letters(self._producer, run.dead)
-        answer = await patiently(lambda: merge_run(self._client, view, run))
+        answer = await patiently(lambda: merge_run(self._client, view, run, want_firsts))
         if answer.status == "OK":
             shard.advance(run.last)
-            self._merged(shard, run)
+            self._merged(shard, run, answer)
         return answer
 
     async def _fill(self, shard: Shard) -> None:

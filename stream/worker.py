@@ -12,11 +12,13 @@ from adapters.kafka import open_producer, open_reader
 from adapters.records import Record
 from adapters.redis import check_eviction, connect, end_tasks, patiently
 from adapters.topics import check_partitions
+from schemas.meta import Status
 from stream import metrics, watchdog
 from stream.activity import take_activity
 from stream.generation import retire_older
 from stream.health import Health
-from stream.merge import Run
+from stream.merge import MergeAnswer, Run
+from stream.quality import Quality
 from stream.refresh import Refresher
 from stream.serving import ServingRoom
 from stream.settings import StreamSettings
@@ -37,7 +39,8 @@ class Worker:
         bootstrap = settings.kafka_bootstrap_servers
         self.control = ControlLog(bootstrap)
         self._catalogue = Catalogue(bootstrap)
-        self._room = ServingRoom(BundleStore(settings.bundle_url), self.control, self._catalogue)
+        self._room = ServingRoom(BundleStore(settings.bundle_url, settings.bundle_cache), self.control, self._catalogue)
+        self._quality = Quality(self._client, self._room)
         self._refresher = Refresher(self._client, settings.candidates, settings.refresh_batch)
         self._refresher.observe_freshness = metrics.FRESHNESS.observe
         self._stack = AsyncExitStack()
@@ -59,7 +62,13 @@ class Worker:
         reader = await stack.enter_async_context(open_reader(settings.kafka_bootstrap_servers))
         self._generation = self.control.state.generation
         self._owner = ShardOwner(
-            self._client, self.control, self._producer, settings.kafka_bootstrap_servers, self._flow, self._merged
+            self._client,
+            self.control,
+            self._producer,
+            settings.kafka_bootstrap_servers,
+            self._flow,
+            self._merged,
+            self._quality.wants_more,
         )
         self._shared = SharedLists(self._client, self.control, self._catalogue, self._room)
         await self._room.refresh()
@@ -72,6 +81,7 @@ class Worker:
         self._start("refresh", lambda: self._refresher.run(self._owner.open_shards, self._room))
         self._start("health", lambda: health.run(settings.check_interval_s))
         self._start("shared", self._share)
+        self._start("quality", self._quality.run)
         self.control.on_change(self._follow_generation)
         return self
 
@@ -112,11 +122,13 @@ class Worker:
         await take_activity(self._client, self._producer, self.control.state, views, records)
         self._refresher.wake()
 
-    def _merged(self, shard: Shard, run: Run) -> None:
+    def _merged(self, shard: Shard, run: Run, answer: MergeAnswer) -> None:
         metrics.MERGED.inc(run.num_records)
         metrics.DEAD.inc(len(run.dead))
         if shard.phase == Phase.OPEN:
             self._refresher.wake()
+        if shard.meta.status == Status.LIVE:  # before, readers are not shown its lists
+            self._quality.take(shard.partition, answer.first_enrolments)
 
     def _follow_generation(self) -> None:
         """Open the owned shards anew when another generation went live; the old one is retired."""

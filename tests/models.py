@@ -23,8 +23,8 @@ def small_model(seed: int = 0) -> Model:
     return make_model(len(COURSES), seed)
 
 
-def store_bundle(root: Path, scratch: Path, seed: int = 0) -> Manifest:
-    """Publish a model's bundle into the store at `root`; `scratch` is where it is written first."""
+def write_bundle(scratch: Path, seed: int = 0) -> tuple[Path, Manifest]:
+    """Write a model's bundle into a new folder below `scratch`."""
     folder = scratch / f"bundle-{seed}"
     folder.mkdir(parents=True)
     save_model(folder, small_model(seed))
@@ -35,6 +35,12 @@ def store_bundle(root: Path, scratch: Path, seed: int = 0) -> Manifest:
         num_courses=len(COURSES), files=files,
     )  # fmt: skip
     write_manifest(folder, manifest)
+    return folder, manifest
+
+
+def store_bundle(root: Path, scratch: Path, seed: int = 0) -> Manifest:
+    """Publish a model's bundle into the store at `root`; `scratch` is where it is written first."""
+    folder, manifest = write_bundle(scratch, seed)
     BundleStore(str(root)).publish(folder, manifest.version)
     return manifest
 

@@ -80,7 +80,7 @@ def store_bundle(made: Made, settings: TrainerSettings) -> Manifest:
         folder.mkdir()
         manifest = write_bundle(folder, made, settings)
         if made.verdict.publish:
-            verify(BundleStore(settings.bundle_url).publish(folder, manifest.version))
+            verify(BundleStore(settings.bundle_url, settings.bundle_cache).publish(folder, manifest.version))
     return manifest
 
 

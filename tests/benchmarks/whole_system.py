@@ -2,6 +2,7 @@
 
 Starts a stack of its own with `coursestream up`, imports the folder, waits for lists and for the first trained model,
 then measures freshness over HTTP, resident memory and bytes a learner. Nothing is asserted: figures, not tests.
+With `--sweep N` it measures instead, N times, how long another model takes to reach every list while events stream in.
 
 Freshness is measured in open loop: events are sent on a fixed schedule whatever the answers, each is timed from its 202
 to the answer of a look-up that waits for its position; a late sender would hide the waits (coordinated omission).
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,10 @@ import numpy as np
 import psutil
 import redis
 
+from adapters.follow import append_control
 from adapters.kafka import open_producer
+from schemas.candidates import VERSION_AT, Version, pack_version
+from schemas.control import ModelPromoted
 from schemas.events import convert_event, encode_event
 from schemas.keys import SHARED_CARDS, SHARED_META, ShardKeys
 from schemas.topics import LEARNER_EVENTS
@@ -62,13 +66,13 @@ def _cli(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.app", *arguments]
 
 
-def _until(what: str, holds: Any, timeout_s: float = 300.0) -> float:
+def _until(what: str, holds: Any, timeout_s: float = 300.0, pause_s: float = 0.02) -> float:
     """Wait until `holds()`; return the seconds it took."""
     started = time.monotonic()
     while not holds():
         if time.monotonic() - started > timeout_s:
             raise TimeoutError(what)
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return time.monotonic() - started
 
 
@@ -150,17 +154,21 @@ def wait_for_model(stack: Stack) -> None:
     started = time.monotonic()
 
     def live() -> bool:
-        out = subprocess.check_output(
-            _cli("models", "list", "--state-dir", str(stack.state_dir), "--json", "-"), stderr=subprocess.DEVNULL
-        )
-        models = json.loads(out)["models"]
-        return any(model["state"] == "live" and not model.get("bootstrap") for model in models)
+        return any(model["state"] == "live" and not model["bootstrap"] for model in _models(stack))
 
     while not live():
         time.sleep(0.5)
     stack.note("first_model_after_import_s", time.monotonic() - started)
     epoch = stack.redis.hget(SHARED_META, "model_epoch")
     _until("model taken", lambda: stack.redis.hget(SHARED_META, "model_epoch") != epoch or is_quiet(stack, 1), 60)
+
+
+def _models(stack: Stack) -> list[dict[str, Any]]:
+    out = subprocess.check_output(
+        _cli("models", "list", "--state-dir", str(stack.state_dir), "--json", "-"), stderr=subprocess.DEVNULL
+    )
+    models: list[dict[str, Any]] = json.loads(out)["models"]
+    return models
 
 
 def _courses(stack: Stack) -> list[str]:
@@ -188,15 +196,29 @@ class Connection:
         return json.loads(content)
 
 
-async def _one(pool: "asyncio.Queue[Connection]", user_id: str, course_id: str, found: list[float]) -> None:
+@dataclass
+class Fresh:
+    """When an event was acknowledged, and how many ms later the changed list was readable; infinite: never."""
+
+    acknowledged: float
+    ms: float
+
+
+async def _one(pool: "asyncio.Queue[Connection]", user_id: str, course_id: str, found: list[Fresh]) -> None:
     connection = await pool.get()
     event = json.dumps({"type": "enrolled", "user_id": user_id, "course_id": course_id}).encode()
-    position = (await connection.ask("POST", "/v1/events", event))["position"]
-    acknowledged = time.monotonic()
-    path = f"/v1/learners/{user_id}/recommendations?limit=10&after={position}&wait_ms=5000"
-    listed = await connection.ask("GET", path)
-    found.append((time.monotonic() - acknowledged) * 1_000)
-    pool.put_nowait(connection)
+    try:
+        position = (await connection.ask("POST", "/v1/events", event))["position"]
+        acknowledged = time.monotonic()
+        path = f"/v1/learners/{user_id}/recommendations?limit=10&after={position}&wait_ms=5000"
+        listed = await connection.ask("GET", path)
+    except RuntimeError as error:  # an overloaded machine answers 503: that is a figure too
+        print(error, file=sys.stderr)
+        found.append(Fresh(time.monotonic(), float("inf")))
+        return
+    finally:
+        pool.put_nowait(connection)
+    found.append(Fresh(acknowledged, (time.monotonic() - acknowledged) * 1_000))
     if any(item["course_id"] == course_id for item in listed["items"]):
         raise AssertionError(f"{course_id} was taken and is still listed")
 
@@ -209,24 +231,73 @@ async def _connections(stack: Stack, number: int) -> "asyncio.Queue[Connection]"
     return pool
 
 
-async def _freshness(stack: Stack, rate: int, seconds: int) -> list[float]:
-    courses, found = _courses(stack), list[float]()
+async def _freshness(stack: Stack, users: Sequence[str], found: list[Fresh], going: Callable[[int], bool]) -> None:
+    """Stream enrolments of these learners at `RATE` for as long as `going(events sent)`."""
+    courses, sent = _courses(stack), 0
     random.seed(1)
     pool = await _connections(stack, 100)
     async with asyncio.TaskGroup() as group:
         started = time.monotonic()
-        for i in range(rate * seconds):
-            await asyncio.sleep(max(0.0, started + i / rate - time.monotonic()))
-            group.create_task(_one(pool, f"fresh-{random.randrange(2_000)}", random.choice(courses), found))
-    return found
+        while going(sent):
+            await asyncio.sleep(max(0.0, started + sent / RATE - time.monotonic()))
+            group.create_task(_one(pool, random.choice(users), random.choice(courses), found))
+            sent += 1
 
 
 def measure_freshness(stack: Stack) -> None:
     """Note the percentiles from acknowledged to readable."""
-    asyncio.run(_freshness(stack, RATE, 3))
-    found = asyncio.run(_freshness(stack, RATE, SECONDS))
+    users, found = [f"fresh-{i}" for i in range(2_000)], list[Fresh]()
+    asyncio.run(_freshness(stack, users, [], lambda sent: sent < RATE * 3))
+    asyncio.run(_freshness(stack, users, found, lambda sent: sent < RATE * SECONDS))
     for share in (50, 90, 99):
-        stack.note(f"freshness_p{share}_ms_at_{RATE}_per_s", float(np.percentile(found, share)))
+        stack.note(f"freshness_p{share}_ms_at_{RATE}_per_s", float(np.percentile([one.ms for one in found], share)))
+
+
+def _learners(stack: Stack) -> list[list[str]]:
+    """Return the learners of each shard."""
+    found: list[Any] = [stack.redis.zrange(keys.learners, 0, -1) for keys in _views()]
+    return [[user.decode() for user in users] for users in found]
+
+
+def _behind(stack: Stack, shards: Sequence[Sequence[str]], epoch: int) -> int:
+    """Return how many learners' lists are not of this model epoch."""
+    pipeline, wanted = stack.redis.pipeline(transaction=False), pack_version(Version(epoch, -1, -1, -1))[:8]
+    for keys, users in zip(_views(), shards, strict=True):
+        for user in users:
+            pipeline.getrange(keys.candidates(user), VERSION_AT, VERSION_AT + 7)
+    return sum(found != wanted for found in pipeline.execute())
+
+
+async def _sweep(stack: Stack, version: str) -> None:
+    """Put a model live in the middle of a stream of events; note when all lists are its, and the events' freshness."""
+    shards, found, swept = _learners(stack), list[Fresh](), asyncio.Event()
+    users = [user for shard in shards for user in shard]
+    stream = asyncio.create_task(_freshness(stack, users, found, lambda _: not swept.is_set()))
+    await asyncio.sleep(5)
+    began = time.monotonic()
+    epoch = await append_control(stack.ready["kafka"], ModelPromoted(version=version))
+    await asyncio.to_thread(_until, "the sweep", lambda: not _behind(stack, shards, epoch), pause_s=0.2)
+    ended = time.monotonic()
+    swept.set()
+    await stream
+    stack.note("sweep_learners", len(users))
+    stack.note("sweep_s", ended - began)
+    for name, low, high in (("before", began - 5, began), ("during", began, ended)):
+        ms = [one.ms for one in found if low <= one.acknowledged < high]
+        stack.note(f"events_{name}_sweep", len(ms))
+        for share in (50, 99):
+            stack.note(f"freshness_p{share}_ms_{name}_sweep", float(np.percentile(ms, share)))
+    stack.note("load_average", os.getloadavg()[0])
+
+
+def measure_sweeps(stack: Stack, times: int) -> None:
+    """Note how the trained model is swept in, coming from another one each time."""
+    live = next(model["version"] for model in _models(stack) if model["state"] == "live")
+    other = next(model["version"] for model in _models(stack) if model["version"] != live)
+    for _ in range(times):
+        asyncio.run(append_control(stack.ready["kafka"], ModelPromoted(version=other)))
+        time.sleep(15)
+        asyncio.run(_sweep(stack, live))
 
 
 def measure_memory(stack: Stack) -> None:
@@ -277,14 +348,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--sweep", type=int, default=0, metavar="N")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
         import_folder(stack, options.folder)
         wait_for_model(stack)
-        measure_freshness(stack)
-        measure_memory(stack)
-        measure_bytes(stack, 1)
-        measure_bytes(stack, 3)
+        if options.sweep:
+            measure_sweeps(stack, options.sweep)
+        else:
+            measure_freshness(stack)
+            measure_memory(stack)
+            measure_bytes(stack, 1)
+            measure_bytes(stack, 3)
         stack.note("cpus", os.cpu_count() or 0)
     if options.json:
         options.json.write_text(json.dumps(stack.figures, indent=2))

@@ -59,7 +59,7 @@ ALLOWED_IMPORTS: Final = {
     "schemas": {"schemas", "msgspec", "pydantic", "pydantic_settings"},
     "recommender": {"recommender", "schemas", "numpy", "scipy", "faiss", "msgspec"},
     "datasets": {"datasets", "schemas", "msgspec"},
-    "adapters": {"adapters", "schemas", "aiokafka", "redis"},
+    "adapters": {"adapters", "schemas", "aiokafka", "fsspec", "redis"},
 }
 UNSAFE_TO_READ: Final = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 

@@ -38,6 +38,7 @@ MATRIX: Final = {
     ("GET", "/v1/courses/latest"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}/similar"): CATALOGUE,
+    ("GET", "/v1/quality"): {"operator"},
     ("PUT", "/v1/courses/{course_id}"): {"admin"},
     ("DELETE", "/v1/courses/{course_id}"): {"admin"},
 }

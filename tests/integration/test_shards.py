@@ -20,7 +20,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
-from stream.merge import Run
+from stream.merge import MergeAnswer, Run
 from stream.shards import Phase, Shard, ShardOwner
 from stream.view import open_shard, read_meta
 from tests.integration.workers import publish
@@ -69,7 +69,7 @@ class House:
         """Return an owner that writes dead letters by this producer."""
         return ShardOwner(self.client, self.control, dead_letters, self.bootstrap, self.flow, self._merged)
 
-    def _merged(self, _: Shard, run: Run) -> None:
+    def _merged(self, _: Shard, run: Run, __: MergeAnswer) -> None:
         self.runs.append(run)
 
     @property

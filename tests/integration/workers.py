@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 import deploy.child
+from adapters.bundles import BundleStore
 from adapters.follow import append_control
 from adapters.kafka import end_offsets, open_producer, open_reader, read_range, shard_of
 from adapters.redis import Client, connect
@@ -28,7 +29,7 @@ from schemas.topics import ACTIVITY, COURSES
 from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
 from stream.view import read_meta
 from tests.models import COURSES as CATALOGUE
-from tests.models import going_live, store_bundle
+from tests.models import going_live, write_bundle
 from tests.reference import Logged
 from tests.waiting import PATIENCE_S, until
 
@@ -43,6 +44,8 @@ class System:
     stack: EmbeddedStack
     folder: Path
     partitions: int = PARTITIONS
+    bundle_url: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -56,7 +59,8 @@ class System:
         return Connections(
             kafka_bootstrap_servers=self.stack.bootstrap_servers,
             redis_url=self.stack.redis_url,
-            bundle_url=str(self.bundles),
+            bundle_url=self.bundle_url or str(self.bundles),
+            bundle_cache=self.folder / "bundle-cache",
         )
 
     def start(self, worker_id: str) -> None:
@@ -68,8 +72,10 @@ class System:
             "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
             "REDIS_URL": connections.redis_url,
             "BUNDLE_URL": connections.bundle_url,
+            "BUNDLE_CACHE": str(connections.bundle_cache),
             "WORKER_ID": worker_id,
             "READY_FILE": str(self.folder / f"{worker_id}.ready"),
+            **self.settings,
         }
         dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
@@ -136,10 +142,10 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path, workers: Iterable[str]) -> Iterator[System]:
+def running_system(folder: Path, workers: Iterable[str], bundle_url: str = "", **settings: str) -> Iterator[System]:
     """Start a stack with a catalogue and a live model, and workers over it; all end with the context."""
     with embedded(folder / "state", partitions=PARTITIONS) as stack:
-        system = System(stack, folder)
+        system = System(stack, folder, bundle_url=bundle_url, settings=settings)
         try:
             for worker_id in workers:
                 system.start(worker_id)
@@ -150,7 +156,8 @@ def running_system(folder: Path, workers: Iterable[str]) -> Iterator[System]:
 
 
 async def _furnish(system: System) -> None:
-    manifest = store_bundle(system.bundles, system.folder)
+    bundle, manifest = write_bundle(system.folder)
+    BundleStore(system.connections.bundle_url, system.connections.bundle_cache).publish(bundle, manifest.version)
     async with open_producer(system.stack.bootstrap_servers) as producer:
         for course in CATALOGUE:
             await producer.send(COURSES, encode_course(course), key=course.course_id.encode())

@@ -235,3 +235,4 @@ async def test_first_enrolments_come_with_the_list_that_stood_before(client: Cli
         assert answered(answer) == reference.first_enrolments(before, after)
         for one in answer.first_enrolments:
             assert one.stood_before == lists[one.user_id]
+            assert one.taken == reference.learner(before, one.user_id).courses.keys()

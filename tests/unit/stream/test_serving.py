@@ -20,16 +20,17 @@ from schemas.topics import CONTROL, COURSES
 from stream.serving import Serving, ServingRoom
 from tests.models import COURSES as CATALOGUE
 from tests.models import going_live, small_model, store_bundle
+from tests.refused import REFUSED, store_refused
 from tests.waiting import until
 
 
 class House:
     """A store, and the two logs as far as they were read."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store, self._scratch = folder / "store", folder / "scratch"
+    def __init__(self, folder: Path, store: BundleStore | None = None) -> None:
+        self.store, self.scratch = folder / "store", folder / "scratch"
         self.control, self.catalogue = ControlLog("nowhere"), Catalogue("nowhere")
-        self.room = ServingRoom(BundleStore(str(self.store)), self.control, self.catalogue)
+        self.room = ServingRoom(store or BundleStore(str(self.store)), self.control, self.catalogue)
         self.decide(Genesis(partitions=4))
         for course in CATALOGUE:
             self.offer(course)
@@ -45,16 +46,20 @@ class House:
         """Append to `courses`."""
         self._put(self.catalogue, COURSES, self.catalogue.epoch + 1, encode_course(course))
 
-    def _put(self, log: ControlLog | Catalogue, topic: str, offset: int, value: bytes) -> None:
+    def withdraw(self, course_id: str) -> None:
+        """Append to `courses` that there is no such course."""
+        self._put(self.catalogue, COURSES, self.catalogue.epoch + 1, None, course_id.encode())
+
+    def _put(self, log: ControlLog | Catalogue, topic: str, offset: int, value: bytes | None, key: bytes = b"") -> None:
         record = ConsumerRecord(
-            topic=topic, partition=0, offset=offset, timestamp=1, timestamp_type=1, key=b"", value=value,
+            topic=topic, partition=0, offset=offset, timestamp=1, timestamp_type=1, key=key, value=value,
             checksum=None, serialized_key_size=0, serialized_value_size=1, headers=(),
         )  # fmt: skip
         log.take(record)
 
     def publish(self, seed: int) -> Manifest:
         """Put a bundle into the store."""
-        return store_bundle(self.store, self._scratch, seed)
+        return store_bundle(self.store, self.scratch, seed)
 
     async def promote(self, seed: int) -> int:
         """Publish a model, put it live and take it in; return its epoch."""
@@ -118,41 +123,39 @@ async def test_a_rollback_is_a_new_epoch_of_an_old_model(house: House) -> None:
     assert house.current.model_epoch == 5 and is_of(house.current, 1)
 
 
-def damage(folder: Path, how: str) -> None:
-    """Break a bundle in the store."""
-    if how == "missing":
-        shutil.rmtree(folder)
-    elif how == "no manifest":
-        (folder / MANIFEST_NAME).unlink()
-    elif how == "truncated":
-        (folder / "ease.npz").write_bytes((folder / "ease.npz").read_bytes()[:-5])
-    elif how == "one digit":
-        path = folder / "blend.json"
-        raw = path.read_bytes()
-        path.write_bytes(re.sub(rb"0\.[1-9]", b"0.0", raw, count=1))
-        assert path.read_bytes() != raw
-    else:
-        path = folder / "neumf.npz"
-        flipped = bytearray(path.read_bytes())
-        flipped[len(flipped) // 2] ^= 1
-        path.write_bytes(flipped)
-
-
-@pytest.mark.parametrize("how", ["one bit", "one digit", "truncated", "missing", "no manifest"])
+@pytest.mark.parametrize("how", [*REFUSED, "missing", "no manifest"])
 async def test_a_bundle_that_is_not_what_it_says_raises_an_alarm_and_the_old_model_stays(
     house: House, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     epoch = await house.promote(1)
-    manifest = house.publish(2)
-    damage(house.store / manifest.version, how)
+    manifest = house.publish(2) if how not in REFUSED else store_refused(house.store, house.scratch, how, 2)
+    if how == "missing":
+        shutil.rmtree(house.store / manifest.version)
+    elif how == "no manifest":
+        (house.store / manifest.version / MANIFEST_NAME).unlink()
     house.decide(*going_live(manifest))
     with caplog.at_level(logging.ERROR, "stream.serving"):
         await house.room.refresh()
-    assert "ALARM" in caplog.text and manifest.version in caplog.text
+    (said,) = caplog.messages
+    assert said.startswith(f"ALARM: model {manifest.version} is not taken: ") and "\n" not in said
+    assert re.search(REFUSED.get(how, "is not in|no readable"), said)
     assert house.room.load_failures == 1
     assert house.current.model_epoch == epoch and is_of(house.current, 1)
     await house.promote(3)
     assert is_of(house.current, 3)
+
+
+async def test_a_model_is_at_home_where_a_tenth_of_its_courses_are(house: House) -> None:
+    for course in CATALOGUE[2:]:
+        house.withdraw(course.course_id)
+    await house.promote(1)
+    assert is_of(house.current, 1), "2 of 12"
+    house.withdraw(CATALOGUE[1].course_id)
+    await house.promote(2)
+    assert house.room.load_failures == 1 and is_of(house.current, 1), "1 of 12"
+    house.withdraw(CATALOGUE[0].course_id)
+    await house.promote(3)
+    assert is_of(house.current, 3), "an empty catalogue says nothing"
 
 
 async def test_a_bundle_that_comes_late_is_taken_when_it_is_there(house: House) -> None:
