@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from adapters.redis import Client
 from api.problems import unavailable
@@ -90,7 +90,7 @@ class Changes:
         while True:
             try:
                 await self._listen()
-            except (RedisError, TimeoutError, OSError) as error:
+            except (RedisError, RedisClusterException, TimeoutError, OSError) as error:
                 logger.warning("changes of lists are looked for every %.1f s: %r", POLL_S, error)
             self.is_heard = False
             self.wake(self._followers)
@@ -98,6 +98,7 @@ class Changes:
 
     async def _listen(self) -> None:
         """Take notices until the server goes silent: a ping must be answered."""
+        await self._client.ping()  # the client of a cluster knows no node to subscribe at before its first command
         async with self._client.pubsub() as channel:
             await channel.subscribe(CHANGED)
             heard_at = time.monotonic()

