@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
+from cli import tokens
 from cli.sample import write_sample
+from cli.system import find
 from tests.integration.test_end_to_end import System, until
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
@@ -29,6 +31,9 @@ _FLAGS: Final = (
 
 _PATIENCE_S: Final = 240.0
 """A busy machine takes long to start everything; reached on failure only."""
+
+_LOOK_MS: Final = 30_000
+expect.set_options(timeout=_LOOK_MS)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +74,7 @@ def _has_own_list(system: System) -> bool:
 
 def sign(system: System, subject: str = "page", scope: str = "reader publisher", ttl_s: int = 3_600) -> str:
     """Return a signed token."""
-    return system.cli("token", "--subject", subject, "--scope", scope, "--ttl-s", str(ttl_s)).strip()
+    return tokens.sign(find(system.state_dir).secret(), subject, scope, ttl_s)
 
 
 @dataclass
@@ -121,7 +126,7 @@ async def open_page(browser: Browser, system: System) -> AsyncIterator[Open]:
         async def open_page(token: str, learner: str = "", width: int = 1280, **context: Any) -> Watched:
             size: Any = {"width": width, "height": 860}
             made = await contexts.enter_async_context(await browser.new_context(viewport=size, **context))
-            made.set_default_timeout(15_000)
+            made.set_default_timeout(_LOOK_MS)
             watched = Watched(await made.new_page(), system.ready["api_url"])
             watched.watch()
             opened.append(watched)

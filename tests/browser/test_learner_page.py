@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
@@ -77,10 +78,11 @@ async def test_the_measured_time_is_that_from_the_click_to_the_list(open_page: O
         await route.continue_()
 
     await page.route("**/v1/events", hold_up)
+    started = time.monotonic()
     await change_after(page, lambda: page.locator(f"{ITEM} .primary").first.click())
     found = re.search(r"\d+", await page.inner_text("#measured"))
     assert found
-    assert 700 <= int(found[0]) < 5_000
+    assert 700 <= int(found[0]) <= (time.monotonic() - started) * 1_000
 
 
 async def test_not_for_me_goes_and_stays_away(open_page: Open, system: System) -> None:
@@ -108,7 +110,7 @@ async def test_own_courses_are_kept_up(open_page: Open, system: System) -> None:
             found = {one["course_id"]: one for one in answer["courses"]}.get(course_id, {})
             return bool({name: found.get(name) for name in wanted} == wanted)
 
-        await until(holds, f"{wanted} of {course_id}", 10)
+        await until(holds, f"{wanted} of {course_id}")
 
     await course.locator("input[type=range]").fill("40")
     await stands(progress=0.4, status="enrolled")
@@ -140,7 +142,7 @@ async def test_strategies_reorder_the_list(open_page: Open, system: System) -> N
         async def shows(wanted: list[str] = wanted) -> bool:
             return await listed(page) == wanted
 
-        await until(shows, f"the list by {strategy}", 10)
+        await until(shows, f"the list by {strategy}")
 
 
 async def test_a_course_is_found_by_title_and_searching_moves_a_newcomers_list(open_page: Open, system: System) -> None:
@@ -203,7 +205,7 @@ async def test_nothing_from_outside_becomes_markup(open_page: Open, system: Syst
 
 
 async def test_an_expired_token_is_said_and_a_new_one_goes_on(open_page: Open, system: System) -> None:
-    watched = await open_page(sign(system, ttl_s=6), "learner-007")
+    watched = await open_page(sign(system, ttl_s=12), "learner-007")
     page = watched.page
     await expect(page.locator(ITEM)).to_have_count(12)
     await expect(page.locator("#sign-in-heading")).to_have_text("Your token has expired")
@@ -239,7 +241,7 @@ async def test_a_lost_connection_is_said_and_comes_back(open_page: Open, system:
     await expect(page.locator("#connection")).to_have_text("Live")
     os.kill(system.ready["pids"]["api"], signal.SIGKILL)
     await expect(page.locator("#connection")).to_have_text("Reconnecting")
-    await expect(page.locator("#connection")).to_have_text("Live", timeout=40_000)
+    await expect(page.locator("#connection")).to_have_text("Live")
     lost = [text for text in watched.wrongs if "ERR_" in text]  # the browser's own lines about it
     assert lost == watched.wrongs
     watched.wrongs.clear()
