@@ -116,7 +116,7 @@ def test_it_goes_on_when_redis_comes_back_with_other_lists(api: httpx.Client, st
 
 
 def test_it_ends_with_the_token(api: httpx.Client, state: State) -> None:
-    short = {"Authorization": f"Bearer {token(ttl_s=2)}"}
+    short = {"Authorization": f"Bearer {token(ttl_s=8)}"}
     with following(api, "ann", short) as events:
         events.next()
         with pytest.raises(StopIteration):
@@ -144,9 +144,8 @@ def test_the_api_stops_in_spite_of_open_streams(stack: EmbeddedStack, switched: 
             request = reader.build_request("GET", path, headers=bearer())
             answer = reader.send(request, stream=True)
             assert answer.status_code == 200
-            started = time.monotonic()
-        assert time.monotonic() - started < 4  # far less than the grace that is given to what does not end
-        assert list(answer.iter_lines()) is not None  # ended, not cut off
+        lines = list(answer.iter_lines())  # ended: what is cut off after the time of grace raises an error here
+        assert lines[0].startswith("data: ")
         answer.close()
 
 
