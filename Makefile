@@ -36,7 +36,7 @@ demo: $(STAMP) ## Start everything with learners in it: make demo [DATA=path]
 
 check: format-check lint types imports fast ## Format, lint, types, import rules, unit and contract tests, doctests
 
-test: format-check lint types imports ## Everything: `check`, and the tests on a real Kafka and a real Redis
+test: format-check lint types imports ## Everything: `check`, and the tests on a real Kafka, Redis and browser
 	$(BIN)/python -m pytest $(TESTS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can
@@ -57,7 +57,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS) --ignore=tests/integration
+	$(BIN)/python -m pytest $(TESTS) --ignore=tests/integration --ignore=tests/browser
 
 constraints: $(STAMP) ## Renew constraints.txt with the newest versions that pyproject.toml allows
 	echo '# Versions that are known to work together; `make constraints` renews them.' > constraints.txt

@@ -2,11 +2,13 @@
 
 import gc
 import os
+import socket
 import sys
 from types import FrameType
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from api.app import create_app
@@ -21,11 +23,20 @@ _GC_THRESHOLDS: Final = (50_000, 20, 20)
 class Server(uvicorn.Server):
     """A server that can be stopped while it still waits for Kafka."""
 
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop serving; a process that serves nothing yet has nothing to finish."""
         if not self.started:
             os._exit(0)
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, which would go on for ever, then what is under way."""
+        self._app.state.services.changes.end()
+        await super().shutdown(sockets)
 
 
 def main() -> int:
@@ -38,8 +49,9 @@ def main() -> int:
             print(f"{name or 'settings'}: {one['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         return 2
     configure_logging(settings.log_level)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
@@ -51,7 +63,7 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-    server = Server(config)
+    server = Server(config, app)
     server.run()
     return 0 if server.started else 3
 

@@ -89,6 +89,22 @@ class CourseList(msgspec.Struct, frozen=True, kw_only=True):
     course_id: str | None = None
 
 
+class FoundCourse(msgspec.Struct, frozen=True):
+    """A course that was found."""
+
+    course_id: str
+    title: str
+    category: str = ""
+    language: str = ""
+    level: str = ""
+
+
+class FoundCourses(msgspec.Struct, frozen=True):
+    """Courses whose titles match, best first."""
+
+    items: tuple[FoundCourse, ...]
+
+
 class CourseAnswer(Card, frozen=True, omit_defaults=False):
     """A course as its card shows it."""
 
@@ -119,6 +135,18 @@ class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     state_version: str
     lag: int | None
     degraded: bool
+
+
+class KnownLearner(msgspec.Struct, frozen=True):
+    """A learner the system knows."""
+
+    user_id: str
+
+
+class KnownLearners(msgspec.Struct, frozen=True):
+    """Some learners of whom something was heard lately."""
+
+    learners: tuple[KnownLearner, ...]
 
 
 class EmbeddingAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,16 +6,33 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 
-from api import routes_courses, routes_events, routes_learners, routes_operations, routes_quality
+from api import (
+    routes_changes,
+    routes_courses,
+    routes_events,
+    routes_learners,
+    routes_operations,
+    routes_quality,
+    routes_recent,
+)
 from api.access import authorise
 from api.documentation import DocumentedAPI
 from api.metrics import Metrics
 from api.middleware import KeepSlashes, LimitBody, Observe
 from api.problems import install_problems
+from api.routes_pages import install_pages
 from api.settings import ApiSettings
 from api.wiring import open_services
 
-ROOMS: Final = (routes_events, routes_learners, routes_courses, routes_operations, routes_quality)
+ROOMS: Final = (
+    routes_events,
+    routes_recent,
+    routes_learners,
+    routes_changes,
+    routes_courses,
+    routes_quality,
+    routes_operations,
+)
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
@@ -39,6 +56,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     install_problems(app)
     for room in ROOMS:
         app.include_router(room.router)
+    install_pages(app)
     app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)

@@ -20,10 +20,11 @@ _ASYMMETRIC: Final = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES2
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller: the token's subject and scopes."""
+    """A caller: the token's subject and scopes, and until when it is valid, in seconds since 1970."""
 
     subject: str
     scopes: frozenset[str]
+    expires_at: float
 
     def may(self, *scopes: str) -> bool:
         """Whether the caller has one of these scopes."""
@@ -63,10 +64,11 @@ class Verifier:
         if known and self._clock() < known[1]:
             return known[0]
         claims = await self._claims(token)
-        principal = Principal(claims["sub"], frozenset(str(claims.get("scope", "")).split()))
+        expires_at = float(claims["exp"])
+        principal = Principal(claims["sub"], frozenset(str(claims.get("scope", "")).split()), expires_at)
         if len(self._known) >= _MAX_CACHED:
             self._known.clear()
-        self._known[token] = principal, min(self._clock() + CACHE_S, float(claims["exp"]))
+        self._known[token] = principal, min(self._clock() + CACHE_S, expires_at)
         return principal
 
     async def _claims(self, token: str) -> dict[str, Any]:

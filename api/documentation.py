@@ -25,7 +25,9 @@ _ANSWERS: Final = (
     bodies.CourseList,
     bodies.Dashboard,
     bodies.EmbeddingAnswer,
+    bodies.FoundCourses,
     bodies.Health,
+    bodies.KnownLearners,
     bodies.ProblemDetails,
     bodies.QualityAnswer,
     bodies.Recommendations,
@@ -39,10 +41,16 @@ def _reference(name: str) -> Schema:
     return {"$ref": _REF + name}
 
 
-def answers(body: type[msgspec.Struct], description: str, status: int = 200, public: bool = False) -> Responses:
+def answers(
+    body: type[msgspec.Struct],
+    description: str,
+    status: int = 200,
+    public: bool = False,
+    media_type: str = "application/json",
+) -> Responses:
     """Return the documentation of a route's responses."""
     shown: Responses = {
-        status: {"description": description, "content": {"application/json": {"schema": _reference(body.__name__)}}}
+        status: {"description": description, "content": {media_type: {"schema": _reference(body.__name__)}}}
     }
     problem = {"application/problem+json": {"schema": _reference("ProblemDetails")}}
     if not public:

@@ -168,6 +168,18 @@ class Learners:
             packed: Any = await self._client.get(self._keys(user_id).embedding(user_id))
         return unpack_embedding(packed) if packed else None
 
+    async def recent(self, limit: int) -> list[str]:
+        """Return some learners of whom something was heard lately, the newest of every shard first."""
+        state = self._control.state
+        newest_of_each = max(4, 2 * limit // state.partitions)
+        keys = [ShardKeys(shard, state.generation).learners for shard in range(state.partitions)]
+        async with asyncio.timeout(self._timeout_s):
+            found: list[Any] = await asyncio.gather(
+                *(self._client.zrange(key, 0, newest_of_each - 1, desc=True) for key in keys)
+            )
+        ranked = [(place, user) for users in found for place, user in enumerate(users)]
+        return [user.decode() for _, user in sorted(ranked)[:limit]]
+
     async def applied(self) -> dict[int, int]:
         """Return the last merged offset of every shard that has a state."""
         state = self._control.state

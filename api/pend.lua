@@ -1,8 +1,8 @@
 -- Notes acknowledged writes of one shard that may not be merged yet, so that readers hide what was just taken.
 -- KEYS  1 meta of the live generation, then for each write: the learner's pending hash
--- ARGV  1 time to live (s), then for each write: course, packed (u64 offset, u8 rank)
+-- ARGV  1 time to live (s), then for each write: user, course, packed (u64 offset, u8 rank)
 -- What is merged already is not noted. Of two unmerged writes of a course the greater offset stays; an enrolment or
--- drop keeps its rank, since that is what readers show.
+-- drop keeps its rank, since that is what readers show. Says on the channel cs:changed whose writes were noted.
 local ENROLLED, DROPPED = 1, 2
 
 local function offset_of(packed)
@@ -15,9 +15,10 @@ local function states(packed)
   return rank == ENROLLED or rank == DROPPED
 end
 
+local changed = {}
 local applied = tonumber(redis.call("HGET", KEYS[1], "applied") or -1)
 for i = 2, #KEYS do
-  local course, later = ARGV[2 * i - 2], ARGV[2 * i - 1]
+  local user, course, later = ARGV[3 * i - 4], ARGV[3 * i - 3], ARGV[3 * i - 2]
   if offset_of(later) > applied then
     local earlier = redis.call("HGET", KEYS[i], course)
     if earlier and offset_of(earlier) > applied then
@@ -26,6 +27,8 @@ for i = 2, #KEYS do
     end
     redis.call("HSET", KEYS[i], course, later)
     redis.call("EXPIRE", KEYS[i], ARGV[1])
+    changed[#changed + 1] = user
   end
 end
+if #changed > 0 then redis.call("PUBLISH", "cs:changed", cmsgpack.pack(changed)) end
 return redis.status_reply("OK")

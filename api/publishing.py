@@ -94,5 +94,5 @@ class Publisher:
 
     async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> None:
         keys = ShardKeys(shard, self._control.state.generation)
-        args = [part for one in written for part in (one.course_id, pack_pending(one.pending))]
+        args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
         await _PEND.run(self._client, [keys.meta, *(keys.pending(one.user_id) for one in written)], [TTL_S, *args])

@@ -1,13 +1,14 @@
 """The catalogue: shared lists, cards, similar courses, and changes by an admin."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Request
+from fastapi import Query as Parameter
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
-from api.answers import Accepted, CourseAnswer, CourseList, respond
+from api.answers import Accepted, CourseAnswer, CourseList, FoundCourse, FoundCourses, respond
 from api.documentation import answers, json_body
 from api.ingest import parse_object
 from api.lists import Query
@@ -36,6 +37,17 @@ def _add_shared_list(kind: str) -> None:
 
     shown = answers(CourseList, f"The {kind} courses, best first.")
     router.add_api_route(f"/{kind}", shared_list, name=kind, summary=f"Return the {kind} courses", responses=shown)
+
+
+Title = Annotated[str, Parameter(min_length=1, max_length=200, description="Words of the title, or beginnings.")]
+
+
+@router.get("", responses=answers(FoundCourses, "Courses whose titles match, best first."))
+async def find_courses(request: Request, title: Title, limit: Limit = 10) -> Response:
+    """Find courses by their titles, without regard to case and accents."""
+    cards = await services_of(request).titles.find(title, limit)
+    found = (FoundCourse(one.course_id, one.title, one.category, one.language, one.level) for one in cards)
+    return respond(FoundCourses(tuple(found)))
 
 
 for _kind in KINDS:  # before `/{course_id}`, which would match them too

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from adapters.redis import Client, connect
 from api.auth import Verifier
+from api.changes import Changes
 from api.event_log import EventLog
 from api.lists import Lists
 from api.log_ends import LogEnds
@@ -21,6 +22,7 @@ from api.lookup import Learners, Lookup
 from api.metrics import Metrics
 from api.models import ModelLog
 from api.publishing import Publisher
+from api.search import TitleSearch
 from api.settings import ApiSettings
 from api.shared import SharedCache
 from schemas.topics import Position
@@ -39,6 +41,8 @@ class Services:
     control: ModelLog
     ends: LogEnds
     shared: SharedCache
+    titles: TitleSearch
+    changes: Changes
     learners: Learners
     lists: Lists
     publisher: Publisher
@@ -134,12 +138,19 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             control=control,
             ends=ends,
             shared=shared,
+            titles=TitleSearch(client, settings.read_timeout_s),
+            changes=Changes(client, settings.max_streams),
             learners=Learners(client, control, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             metrics=metrics,
         )
-        work = {"control": control.run(), "log-ends": ends.run(), "shared-lists": shared.run()}
+        work = {
+            "control": control.run(),
+            "log-ends": ends.run(),
+            "shared-lists": shared.run(),
+            "changes": services.changes.run(),
+        }
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

@@ -6,6 +6,9 @@ import msgspec
 
 from schemas.courses import Course
 
+MAX_DESCRIPTION: Final = 600
+"""Characters of a description that a card holds: what a page shows of it, while a reader keeps all cards in memory."""
+
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of a course that lists and filters need."""
@@ -23,15 +26,23 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     num_subscribers: int | None = None
     num_reviews: int | None = None
     retired: bool = False
+    description: str = ""
 
 
 _decoder: Final = msgspec.json.Decoder(Card)
 
 
 def card_of(course: Course) -> Card:
-    """Return the card of a course; a course without a title shows its id."""
+    """Return the card of a course; a course without a title shows its id, a long description its beginning.
+
+    >>> len(card_of(Course(course_id="c", description="long " * 200)).description)
+    600
+    """
     values = {name: getattr(course, name) for name in Card.__struct_fields__}
-    return Card(**{**values, "title": course.title or course.course_id})
+    description = course.description
+    if len(description) > MAX_DESCRIPTION:
+        description = description[: MAX_DESCRIPTION - 1] + "…"
+    return Card(**{**values, "title": course.title or course.course_id, "description": description})
 
 
 def pack_card(card: Card) -> bytes:

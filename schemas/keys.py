@@ -20,6 +20,7 @@
 | `cs:{shared}:similar` | hash | course -> candidate list |
 | `cs:{shared}:cards` | hash | course -> card (JSON) |
 | `cs:{shared}:meta` | hash | what the shared keys were made from, and the nonce of their last writer |
+| `cs:changed` | channel | USERs, a MessagePack list, whose candidate list or pending writes have just changed |
 """
 
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ SHARED_LATEST: Final = "cs:{shared}:latest"
 SHARED_SIMILAR: Final = "cs:{shared}:similar"
 SHARED_CARDS: Final = "cs:{shared}:cards"
 SHARED_META: Final = "cs:{shared}:meta"
+CHANGED: Final = "cs:changed"
+"""A channel: a notice may be lost, so nothing but the moment of a look depends on it."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import httpx
 import jwt
+import msgspec
 from redis import Redis
 
 from adapters.kafka import shard_of
@@ -18,6 +19,7 @@ from deploy.ports import free_port
 from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.cards import Card, pack_card
 from schemas.keys import (
+    CHANGED,
     SHARED_CARDS,
     SHARED_LATEST,
     SHARED_META,
@@ -131,6 +133,10 @@ class State:
         """Write a learner's list, made from the learner's events up to `offset`."""
         version = Version(self._model_epoch, 0, offset, -1)
         self.redis.set(self.keys(user_id).candidates(user_id), listed(candidates, version, causes))
+
+    def notify(self, *user_ids: str) -> None:
+        """Say whose list was replaced."""
+        self.redis.publish(CHANGED, msgspec.msgpack.encode(user_ids))
 
     def write_shared(self, cards: Sequence[Card], popular: Sequence[Candidate], epoch: int = 0) -> None:
         """Write the shared keys: lists over all and by language, similar courses and cards."""

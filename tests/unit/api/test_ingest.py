@@ -133,7 +133,7 @@ def test_the_body_of_a_short_form_may_be_empty_but_is_an_object() -> None:
     ],
 )
 def test_who_may_publish_what(subject: str, scope: str, may_enrol: bool, may_erase: bool) -> None:
-    principal = Principal(subject, frozenset(scope.split()))
+    principal = Principal(subject, frozenset(scope.split()), expires_at=0)
     common: dict[str, Any] = {"event_id": "e", "user_id": "u", "occurred_at": 1}
     for event, may in ((Enrolled(course_id="c", **common), may_enrol), (Erased(**common), may_erase)):
         if may:

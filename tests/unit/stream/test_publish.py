@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from schemas.candidates import (
     unpack_version,
 )
 from schemas.embedding import pack_embedding
-from schemas.keys import ShardKeys
+from schemas.keys import CHANGED, ShardKeys
 from schemas.meta import HEADER_FIELD, Header, Status, pack_header
 from stream.view import ShardView, open_shard
 from tests.shard_state import contents, read_scores
@@ -222,3 +223,18 @@ def test_the_script_finds_the_version_where_a_list_keeps_it() -> None:
     version = Version(7, 3, 5, 2**40)
     assert packed(version)[1:33] == pack_version(version)
     assert unpack_version(packed(version)) == version
+
+
+async def test_the_channel_says_whose_list_was_replaced(client: Client, view: ShardView) -> None:
+    """And nothing of a list that was refused."""
+    async with client.pubsub() as channel:
+        await channel.subscribe(CHANGED)
+        await put_learner(client, "ü", Header(9))
+        await put_learner(client, "stood", Header(9), stood=Version(8, 3, 9, -1))
+        await put_learner(client, "gone", Header(9), stood=Version(6, 3, 8, -1))
+        current = Version(7, 3, 9, -1)
+        await publish(client, view, Offer("stood", current))
+        await publish(client, view, Offer("ü", current), Offer("stood", current), Offer("gone", current, is_empty=True))
+        messages = [await channel.get_message(timeout=1) for _ in range(2)]
+        said = [msgspec.msgpack.decode(one["data"]) for one in messages if one and one["type"] == "message"]
+        assert said == [["ü", "gone"]]
