@@ -1,14 +1,14 @@
 """What a card shows of a course: written to Redis by the stream, so that readers need no catalogue of their own."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from schemas.courses import Course
 
 
-class Card(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The part of a course that lists and filters need."""
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of a course that lists show and filters need."""
 
     course_id: str
     title: str = ""
@@ -25,17 +25,28 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     retired: bool = False
 
 
+class Card(Summary, frozen=True, omit_defaults=True):
+    """A summary, and the sketch of the course's text that tells how much two courses are alike; may be empty."""
+
+    sketch: bytes = b""
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Return what may be shown: the summary's fields by name."""
+        return {name: getattr(self, name) for name in Summary.__struct_fields__}
+
+
 _decoder: Final = msgspec.json.Decoder(Card)
 
 
-def card_of(course: Course) -> Card:
+def card_of(course: Course, sketch: bytes = b"") -> Card:
     """Return the card of a course; a course without a title shows its id."""
-    values = {name: getattr(course, name) for name in Card.__struct_fields__}
-    return Card(**{**values, "title": course.title or course.course_id})
+    values = {name: getattr(course, name) for name in Summary.__struct_fields__}
+    return Card(**{**values, "title": course.title or course.course_id, "sketch": sketch})
 
 
 def pack_card(card: Card) -> bytes:
-    """Return the card as compact JSON."""
+    """Return the card as compact JSON; the sketch is base64."""
     return msgspec.json.encode(card)
 
 
