@@ -15,6 +15,7 @@ from redis import Redis
 
 from adapters.kafka import shard_of
 from deploy.ports import free_port
+from recommender.shared import FACETS
 from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.cards import Card, pack_card
 from schemas.keys import (
@@ -133,12 +134,14 @@ class State:
         self.redis.set(self.keys(user_id).candidates(user_id), listed(candidates, version, causes))
 
     def write_shared(self, cards: Sequence[Card], popular: Sequence[Candidate], epoch: int = 0) -> None:
-        """Write the shared keys: lists over all and by language, similar courses and cards."""
+        """Write the shared keys: lists over all and by facet, similar courses and cards."""
         version = Version(self._model_epoch, epoch, -1, -1)
         facets: dict[Any, Any] = {"": listed(popular, version)}
-        for language in {card.language for card in cards if card.language}:
-            spoken = {card.course_id for card in cards if card.language == language}
-            facets[f"language={language}"] = listed([one for one in popular if one.course_id in spoken], version)
+        for facet, value in {(name, getattr(card, name)) for card in cards for name in FACETS} - {
+            (name, "") for name in FACETS
+        }:
+            own = {card.course_id for card in cards if getattr(card, facet) == value}
+            facets[f"{facet}={value}"] = listed([one for one in popular if one.course_id in own], version)
         pipeline = self.redis.pipeline(transaction=True)
         for key in (SHARED_POPULAR, SHARED_TRENDING, SHARED_LATEST):
             pipeline.delete(key)
