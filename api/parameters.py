@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import Depends, Path
+from fastapi import Path
 from fastapi import Query as Parameter
 from pydantic import AfterValidator, BeforeValidator
 
@@ -63,20 +63,23 @@ After = Annotated[
 WaitMs = Annotated[int, Parameter(ge=0, description=f"How long to wait for `after`, at most {MAX_WAIT_MS} ms.")]
 
 
-def filters_of(language: Facet = None, level: Facet = None, category: Facet = None) -> Filters:
+async def filters_of(language: Facet = None, level: Facet = None, category: Facet = None) -> Filters:
     """Return which courses a request asks for."""
     return Filters(language or "", level or "", category or "")
 
 
-def query_of(
-    filters: Annotated[Filters, Depends(filters_of)],
+async def query_of(
     limit: Limit = 10,
     strategy: Strategy = "hybrid",
+    language: Facet = None,
+    level: Facet = None,
+    category: Facet = None,
     prerequisites: Prerequisites = "any",
     diversity: Diversity = 0.0,
     explore: Explore = True,
 ) -> Query:
     """Return what a request for a learner's list asks for."""
+    filters = Filters(language or "", level or "", category or "")
     return Query(limit, filters, strategy, prerequisites == "met", diversity, explore)
 
 

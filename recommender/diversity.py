@@ -52,16 +52,19 @@ def diversify(
     if not candidates:
         return []
     worth = [(1.0 - diversity) * relevance for relevance in _relevance(candidates)]
-    numbers = [int.from_bytes(sketch, "big") if sketch else None for sketch in sketches]
-    closest, left, chosen = [0.0] * len(candidates), list(range(len(candidates))), []
+    numbers = [int.from_bytes(sketch, "big") for sketch in sketches]
+    penalties = [diversity * cosine for cosine in _COSINES]
+    marginal, left, chosen = list(worth), list(range(len(candidates))), []
+    sketched = [i for i in left if sketches[i]]
     for _ in range(min(places, len(candidates))):
-        best = max(left, key=lambda i: worth[i] - diversity * closest[i])
+        best = max(left, key=marginal.__getitem__)
         left.remove(best)
         chosen.append(best)
-        like = numbers[best]
-        if like is not None:
-            for i in left:
-                number = numbers[i]
-                if number is not None and (cosine := _COSINES[(number ^ like).bit_count()]) > closest[i]:
-                    closest[i] = cosine
+        if sketches[best]:
+            sketched.remove(best)
+            like = numbers[best]
+            for i in sketched:
+                value = worth[i] - penalties[(numbers[i] ^ like).bit_count()]
+                if value < marginal[i]:
+                    marginal[i] = value
     return [candidates[i] for i in (*chosen, *left)]
