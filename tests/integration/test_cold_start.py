@@ -95,8 +95,8 @@ def enrol(api: httpx.Client, user_id: str, course_id: str) -> str:
 
 def read(api: httpx.Client, user_id: str, after: str = "", **query: Any) -> dict[str, Any]:
     """Return a learner's list, without the place that is left to chance."""
-    waiting = {"after": after, "wait_ms": 5_000} if after else {}
-    answer = api.get(f"/v1/learners/{user_id}/recommendations", params={"explore": "false", **waiting, **query})
+    asked = {"explore": "false", **query} | ({"after": after, "wait_ms": 5_000} if after else {})
+    answer = api.get(f"/v1/learners/{user_id}/recommendations", params=asked)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     assert not found["degraded"]

@@ -128,7 +128,7 @@ def test_what_is_noted_as_pending(event: AnyEvent, rank: Rank | None) -> None:
 def test_what_counts_as_completed() -> None:
     enrolled, dropped = pack_stamp(1, Rank.ENROLLED, "e"), pack_stamp(9, Rank.DROPPED, "d")
     done = pack_stamp(5, Rank.COMPLETED, "f")
-    records = {
+    records: dict[str, dict[int, bytes]] = {
         "enrolled": {Rank.ENROLLED: enrolled},
         "done": {Rank.ENROLLED: enrolled, Rank.COMPLETED: done},
         "alone": {Rank.COMPLETED: done},
