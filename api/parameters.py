@@ -52,7 +52,7 @@ Prerequisites = Annotated[
 ]
 Diversity = Annotated[
     float,
-    Parameter(ge=0, le=1, allow_inf_nan=False, description="0: best first; 1: as unlike each other as can be."),
+    Parameter(ge=0, le=1, description="0: best first; 1: as unlike each other as can be."),
 ]
 Explore = Annotated[bool, Parameter(description="Whether a few places may go to new courses.")]
 After = Annotated[

@@ -135,6 +135,10 @@ def test_half_of_the_lists_of_ten_explore_and_every_new_course_gets_its_turn() -
     assert {one.course_id for one in last} == {"c9", "n0", "n1", "n2"}
 
 
+def test_the_first_place_is_never_given_away() -> None:
+    assert explore(LONG[:1], NEW, 2**64 - 1) == LONG[:1]
+
+
 @given(draws)
 def test_without_new_courses_nothing_is_explored(draw: int) -> None:
     assert explore(LONG[:20], LONG[20:], draw) == LONG[:20]
