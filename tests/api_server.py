@@ -64,7 +64,7 @@ def running_api(bootstrap_servers: str, redis_url: str, **environment: str) -> I
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, headers=bearer(), timeout=20) as client:
-            until(lambda: process.poll() is None and _is_up(client))
+            until(lambda: process.poll() is None and _is_up(client), 90)
             yield client
     finally:
         process.terminate()

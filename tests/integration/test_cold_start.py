@@ -14,6 +14,7 @@ from schemas.courses import Course, encode_course
 from schemas.topics import COURSES
 from tests.api_server import running_api, until
 from tests.integration.workers import PARTITIONS, System, connected
+from tests.waiting import until as wait_for
 from trainer.bootstrap import make_bootstrap
 from trainer.settings import TrainerSettings
 
@@ -23,6 +24,7 @@ SUBJECTS: Final = {
     "painting": ("watercolour painting", "brush, canvas, pigment, portrait, landscape"),
     "astronomy": ("planets and the telescope", "galaxy, orbit, star, comet, eclipse"),
 }
+WORKERS: Final = ("w1", "w2")
 PER_SUBJECT: Final = 12
 CATALOGUE: Final = [
     Course(
@@ -48,6 +50,11 @@ async def _furnish(system: System) -> None:
         await producer.flush()
     settings = TrainerSettings(**system.connections.model_dump())
     assert (await make_bootstrap(settings, seed=1)).published
+
+    async def joined() -> bool:
+        return all(system.is_ready(worker_id) for worker_id in WORKERS)
+
+    await wait_for(joined, "both workers in their group", 120)
     async with connected(system) as (client, _):
         await system.caught_up(client)
 
@@ -59,7 +66,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with embedded(folder / "state", partitions=PARTITIONS) as stack:
         system = System(stack, folder)
         try:
-            for worker_id in ("w1", "w2"):
+            for worker_id in WORKERS:
                 system.start(worker_id)
             asyncio.run(_furnish(system))
             with running_api(stack.bootstrap_servers, stack.redis_url) as client:
