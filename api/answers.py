@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from starlette.responses import Response
 
-from schemas.cards import Card
+from schemas.cards import Summary
 
 Status = Literal["enrolled", "completed", "dropped"]
 
@@ -56,12 +56,13 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """A recommended course."""
+    """A recommended course. `topped_up`: it stands in a shared list; the learner's own ran short, or there is none."""
 
     course_id: str
     title: str
     score: float
     reasons: tuple[Reason, ...] = ()
+    topped_up: bool = False
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +106,7 @@ class FoundCourses(msgspec.Struct, frozen=True):
     items: tuple[FoundCourse, ...]
 
 
-class CourseAnswer(Card, frozen=True, omit_defaults=False):
+class CourseAnswer(Summary, frozen=True, omit_defaults=False):
     """A course as its card shows it."""
 
     degraded: bool = False

@@ -1,7 +1,10 @@
 """The lists the API answers with: a learner's own, re-sorted, filtered and topped up, with reasons; and shared ones."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import islice
 from typing import Final, NamedTuple, TypedDict
 
 from api.answers import CourseList, Item, Reason, Recommendations, iso
@@ -9,23 +12,33 @@ from api.log_ends import LogEnds
 from api.lookup import Lookup
 from api.models import ModelLog
 from api.problems import not_found, unavailable
-from api.shared import SharedCache
-from recommender.resort import Filters, reason_of, select
-from schemas.candidates import Candidate, CandidateList, unpack_candidates
+from api.shared import KINDS, SharedCache
+from recommender.diversity import diversify
+from recommender.reasons import reason_of
+from recommender.resort import ANYTHING, Filters, allowed, by_popularity, explore, resort
+from schemas.candidates import Candidate, CandidateList, Version, pack_version, unpack_candidates
 from schemas.cards import Card
 
-TOP_UPS: Final = {"trending": ("trending", "popular", "latest")}
-"""Shared lists that fill a short list, by strategy."""
-
-_TOP_UP: Final = ("popular", "latest")
+TOP_UPS: Final = ("popular", "latest")
+"""Shared lists that fill a short list."""
 
 
 class Query(NamedTuple):
     """What a reader asks for."""
 
     limit: int
-    filters: Filters
+    filters: Filters = ANYTHING
     strategy: str = "hybrid"
+    prerequisites_met: bool = False
+    diversity: float = 0.0
+    explore: bool = True
+
+
+class Choice(NamedTuple):
+    """A candidate that is shown; `topped_up`: from a shared list, since the own one ran short."""
+
+    candidate: Candidate
+    topped_up: bool = False
 
 
 class _Made(TypedDict):
@@ -36,19 +49,50 @@ class _Made(TypedDict):
     age_s: float | None
 
 
+def _among(card: Card | None, filters: Filters) -> str:
+    """Return among which courses one of a facet's list is popular, in the words of its card.
+
+    >>> _among(Card("c", category="Design"), Filters(category="design"))
+    'in Design'
+    """
+    facet = next(iter(filters.facets), "")
+    value = getattr(card, facet) if card and facet else ""
+    return "" if not value else f"at level {value}" if facet == "level" else f"in {value}"
+
+
 def items_of(
-    chosen: Iterable[Candidate], cards: Mapping[str, Card], causes: Sequence[str] = (), found: Lookup | None = None
+    chosen: Iterable[Choice],
+    cards: Mapping[str, Card],
+    filters: Filters = ANYTHING,
+    causes: Sequence[str] = (),
+    event_ids_of: Callable[[str], list[str]] = lambda _course_id: [],
 ) -> tuple[Item, ...]:
-    """Return candidates as they are answered: with titles and the reason for each."""
-    event_ids_of = found.event_ids_of if found else lambda _course_id: []
+    """Return courses as they are answered: with titles and the reason for each."""
     titles = {course_id: card.title for course_id, card in cards.items()}
     items = []
-    for candidate in chosen:
-        why = reason_of(candidate, causes, titles, event_ids_of)
+    for candidate, topped_up in chosen:
+        course_id = candidate.course_id
+        among = _among(cards.get(course_id), filters) if topped_up else ""
+        why = reason_of(candidate, causes, titles, event_ids_of, among)
         reason = Reason(why["kind"], why["course_id"], why["text"], tuple(why["event_ids"]))
-        title = titles.get(candidate.course_id) or candidate.course_id
-        items.append(Item(candidate.course_id, title, round(candidate.score, 6), (reason,)))
+        title = titles.get(course_id) or course_id
+        items.append(Item(course_id, title, round(candidate.score, 6), (reason,), topped_up))
     return tuple(items)
+
+
+def draw_of(user_id: str, version: Version) -> int:
+    """Return 64 bits that look random, the same for a learner as long as the list is of the same version."""
+    return int.from_bytes(blake2b(user_id.encode(), key=pack_version(version), digest_size=8).digest(), "big")
+
+
+def spread(candidates: Iterator[Candidate], cards: Mapping[str, Card], query: Query) -> Iterator[Candidate]:
+    """Yield the candidates as the diversity that is asked for orders them."""
+    if query.diversity <= 0:
+        return candidates
+    listed = list(candidates)
+    known = (cards.get(candidate.course_id) for candidate in listed)
+    sketches = [card.sketch if card else b"" for card in known]
+    return iter(diversify(listed, sketches, query.limit, query.diversity))
 
 
 def age_s(generated_us: int) -> float:
@@ -70,18 +114,19 @@ class Lists:
         `found` is None while Redis is away: then, and while the learner's shard is not whole, the answer is degraded.
         """
         own = unpack_candidates(found.packed_list) if found and found.is_live and found.packed_list else None
-        top_up = TOP_UPS.get(query.strategy, _TOP_UP)
-        standing = own or self._shared.overall(top_up[0])
+        standing = own or self._shared.overall(query.strategy if query.strategy in KINDS else "popular")
         if standing is None and found is None:
             raise unavailable("Redis does not answer, and no list has been seen yet")
-        excluded = found.excluded if found else frozenset()
-        chosen, cards = await self._choose(own.candidates if own else (), query, excluded, top_up)
+        if query.prerequisites_met:
+            completed = found.completed if found else frozenset()
+            query = query._replace(filters=replace(query.filters, completed=completed))
+        chosen, cards = await self._choose(user_id, own, found.excluded if found else frozenset(), query)
         causes = own.causes if own else ()
         cards.update(await self._shared.cards(causes))
         return Recommendations(
             user_id=user_id,
             strategy=query.strategy,
-            items=items_of(chosen, cards, causes, found),
+            items=items_of(chosen, cards, query.filters, causes, found.event_ids_of if found else lambda _: []),
             state_version=found.state_version if found else "",
             lag=self._ends.lag(found.shard, found.applied) if found else None,
             degraded=not (found and found.is_live),
@@ -90,34 +135,51 @@ class Lists:
 
     async def shared(self, kind: str, query: Query) -> CourseList:
         """Return the popular, trending or latest courses."""
-        chosen, cards = await self._choose((), query, frozenset(), (kind,))
+        chosen, cards = await self._allowed(list(self._shared.candidates((kind,), query.filters)), query.filters)
+        choices = [Choice(candidate) for candidate in islice(chosen, query.limit)]
         made = self._made(self._shared.overall(kind))
-        return CourseList(items=items_of(chosen, cards), degraded=not self._shared.is_fresh, **made)
+        return CourseList(items=items_of(choices, cards), degraded=not self._shared.is_fresh, **made)
 
     async def similar(self, course_id: str, limit: int) -> CourseList:
         """Return the courses most like one; the 404 problem for a course nobody knows."""
         listed = await self._shared.similar(course_id)
         if listed is None and await self._shared.card(course_id) is None:
             raise not_found(f"course_id: there is no course {course_id!r}")
-        candidates = listed.candidates if listed else ()
+        chosen, cards = await self._allowed(listed.candidates if listed else (), ANYTHING)
+        choices = [Choice(candidate) for candidate in islice(chosen, limit)]
+        return CourseList(course_id=course_id, items=items_of(choices, cards), degraded=False, **self._made(listed))
+
+    async def _allowed(
+        self, candidates: Sequence[Candidate], filters: Filters, excluded: frozenset[str] = frozenset()
+    ) -> tuple[Iterator[Candidate], dict[str, Card]]:
+        """Return which of the candidates may be shown, and the cards of all."""
         cards = await self._shared.cards(candidate.course_id for candidate in candidates)
-        chosen = select(candidates, cards, limit=limit)
-        made = self._made(listed)
-        return CourseList(course_id=course_id, items=items_of(chosen, cards), degraded=False, **made)
+        return allowed(candidates, cards, filters, excluded), cards
+
+    def _sorted(self, own: CandidateList | None, query: Query) -> list[Candidate]:
+        """Return the own list as the strategy sorts it; what is most popular is not in the own list alone."""
+        listed, strategy = own.candidates if own else (), query.strategy
+        if strategy in KINDS:
+            return by_popularity(listed, self._shared.candidates((strategy,), query.filters), strategy)
+        return resort(listed, strategy)
 
     async def _choose(
-        self, listed: Sequence[Candidate], query: Query, excluded: frozenset[str], kinds: Sequence[str]
-    ) -> tuple[list[Candidate], dict[str, Card]]:
-        """Return the candidates to show, and cards; shared lists are looked at only if the own list is short."""
-        cards = await self._shared.cards(candidate.course_id for candidate in listed)
-        limit, filters, strategy = query
-        chosen = select(listed, cards, limit=limit, filters=filters, strategy=strategy, excluded=excluded)
-        if len(chosen) < limit:
-            top_up = list(self._shared.candidates(kinds, filters))
-            cards.update(await self._shared.cards(candidate.course_id for candidate in top_up))
+        self, user_id: str, own: CandidateList | None, excluded: frozenset[str], query: Query
+    ) -> tuple[list[Choice], dict[str, Card]]:
+        """Return what to show, and cards; shared lists fill up what the own list leaves."""
+        limit, filters = query.limit, query.filters
+        left, cards = await self._allowed(self._sorted(own, query), filters, excluded)
+        left = spread(left, cards, query)
+        chosen = list(islice(left, limit))
+        if own and query.explore and query.strategy == "hybrid" and len(chosen) == limit:
+            chosen = explore(chosen, left, draw_of(user_id, own.version))
+        choices = [Choice(candidate) for candidate in chosen]
+        if len(choices) < limit:
             seen = excluded | {candidate.course_id for candidate in chosen}
-            chosen += select((), cards, limit=limit - len(chosen), filters=filters, excluded=seen, top_up=top_up)
-        return chosen, cards
+            more, found = await self._allowed(list(self._shared.candidates(TOP_UPS, filters)), filters, seen)
+            choices += [Choice(candidate, topped_up=True) for candidate in islice(more, limit - len(choices))]
+            cards.update(found)
+        return choices, cards
 
     def _made(self, standing: CandidateList | None) -> _Made:
         if standing is None:

@@ -13,13 +13,14 @@ from redis.exceptions import NoScriptError
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
 from adapters.redis import Client, Script
+from api.dashboard import status_of
 from recommender.history import record_stamp
 from schemas.candidates import Version, unpack_version
 from schemas.embedding import Embedding, unpack_embedding
 from schemas.keys import ShardKeys
 from schemas.meta import Header, Status, unpack_header
 from schemas.pending import Pending, unpack_pending
-from schemas.registers import FEEDBACK_CODES, STAMP_BYTES, split_record
+from schemas.registers import FEEDBACK_CODES, STAMP_BYTES, Rank, split_record
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
 _FIRST_POLL_S: Final = 0.005
@@ -73,10 +74,22 @@ class Lookup:
         refused = {course_id for course_id, packed in self.feedback.items() if packed[STAMP_BYTES] == _NOT_FOR_ME}
         return frozenset(self.history.keys() | self.unmerged.keys() | refused)
 
+    @property
+    def completed(self) -> frozenset[str]:
+        """Courses that the dashboard shows as completed; what an unwhole state holds of them does not count."""
+        history = self.history if self.is_live else {}
+        done = {course_id for course_id, packed in history.items() if status_of(split_record(packed)) == "completed"}
+        ranks = {course_id: write.rank for course_id, write in self.unmerged.items()}
+        done |= {course_id for course_id, rank in ranks.items() if rank == Rank.COMPLETED}
+        return frozenset(done - {course_id for course_id, rank in ranks.items() if rank == Rank.DROPPED})
+
     def event_ids_of(self, course_id: str) -> list[str]:
-        """Return the event that put a course into the history; none if it is not there."""
-        packed = self.history.get(course_id)
-        return [str(UUID(bytes=record_stamp(split_record(packed))[1]))] if packed else []
+        """Return the event that put a course into the history; none if it is not there, or was dropped."""
+        packed, write = self.history.get(course_id), self.unmerged.get(course_id)
+        registers = split_record(packed) if packed else {}
+        if not registers or status_of(registers) == "dropped" or (write and write.rank == Rank.DROPPED):
+            return []
+        return [str(UUID(bytes=record_stamp(registers)[1]))]
 
     @property
     def list_version(self) -> Version | None:

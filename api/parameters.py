@@ -3,9 +3,12 @@
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import Path, Query
+from fastapi import Path
+from fastapi import Query as Parameter
 from pydantic import AfterValidator, BeforeValidator
 
+from api.lists import Query
+from recommender.resort import Filters
 from schemas.ids import Id, check_id
 from schemas.topics import Position
 
@@ -37,18 +40,47 @@ def _positions(value: str) -> str:
 
 UserId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 CourseId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
-Limit = Annotated[int, Query(ge=1, le=100, description="How many courses at most.")]
+Limit = Annotated[int, Parameter(ge=1, le=100, description="How many courses at most.")]
 Strategy = Annotated[
     Literal["hybrid", "collaborative", "content", "popular", "trending"],
-    Query(description="What the list is sorted by."),
+    Parameter(description="What the list is sorted by."),
 ]
-Facet = Annotated[str | None, Query(min_length=1, max_length=200, description="Only courses of this value.")]
+Facet = Annotated[str | None, Parameter(min_length=1, max_length=200, description="Only courses of this value.")]
+Prerequisites = Annotated[
+    Literal["any", "met"],
+    Parameter(description="`met`: only courses all of whose prerequisites the learner has completed."),
+]
+Diversity = Annotated[
+    float,
+    Parameter(ge=0, le=1, description="0: best first; 1: as unlike each other as can be."),
+]
+Explore = Annotated[bool, Parameter(description="Whether a few places may go to new courses.")]
 After = Annotated[
     str | None,
     AfterValidator(lambda value: value if value is None else _positions(value)),
-    Query(max_length=5_000, description="Wait until the list includes this position, as an ingest answered it."),
+    Parameter(max_length=5_000, description="Wait until the list includes this position, as an ingest answered it."),
 ]
-WaitMs = Annotated[int, Query(ge=0, description=f"How long to wait for `after`, at most {MAX_WAIT_MS} ms.")]
+WaitMs = Annotated[int, Parameter(ge=0, description=f"How long to wait for `after`, at most {MAX_WAIT_MS} ms.")]
+
+
+async def filters_of(language: Facet = None, level: Facet = None, category: Facet = None) -> Filters:
+    """Return which courses a request asks for."""
+    return Filters(language or "", level or "", category or "")
+
+
+async def query_of(
+    limit: Limit = 10,
+    strategy: Strategy = "hybrid",
+    language: Facet = None,
+    level: Facet = None,
+    category: Facet = None,
+    prerequisites: Prerequisites = "any",
+    diversity: Diversity = 0.0,
+    explore: Explore = True,
+) -> Query:
+    """Return what a request for a learner's list asks for."""
+    filters = Filters(language or "", level or "", category or "")
+    return Query(limit, filters, strategy, prerequisites == "met", diversity, explore)
 
 
 def positions_of(after: str | None) -> list[Position]:

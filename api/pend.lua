@@ -1,9 +1,10 @@
 -- Notes acknowledged writes of one shard that may not be merged yet, so that readers hide what was just taken.
 -- KEYS  1 meta of the live generation, then for each write: the learner's pending hash
 -- ARGV  1 time to live (s), then for each write: user, course, packed (u64 offset, u8 rank)
--- What is merged already is not noted. Of two unmerged writes of a course the greater offset stays; an enrolment or
--- drop keeps its rank, since that is what readers show. Says on the channel cs:changed whose writes were noted.
-local ENROLLED, DROPPED = 1, 2
+-- What is merged already is not noted. Of two unmerged writes of a course the greater offset stays; an enrolment,
+-- drop or completion keeps its rank, since that is what readers show. Says on the channel cs:changed whose writes
+-- were noted.
+local ENROLLED, DROPPED, COMPLETED = 1, 2, 4
 
 local function offset_of(packed)
   local high, low = struct.unpack(">I4I4", packed)
@@ -12,7 +13,7 @@ end
 
 local function states(packed)
   local rank = string.byte(packed, 9)
-  return rank == ENROLLED or rank == DROPPED
+  return rank == ENROLLED or rank == DROPPED or rank == COMPLETED
 end
 
 local changed = {}

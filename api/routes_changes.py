@@ -14,10 +14,9 @@ from api.auth import Principal
 from api.changes import HEARTBEAT_S, Follower
 from api.documentation import answers
 from api.lists import Query
-from api.parameters import Facet, Limit, Strategy, UserId
+from api.parameters import UserId, query_of
 from api.problems import ProblemError
 from api.wiring import Services, services_of
-from recommender.resort import Filters
 
 router: Final = APIRouter(tags=["learners"], prefix="/v1/learners/{user_id}")
 
@@ -31,17 +30,6 @@ async def _following(request: Request, user_id: UserId) -> AsyncIterator[Followe
         yield follower
 
 
-def asked(
-    limit: Limit = 10,
-    strategy: Strategy = "hybrid",
-    language: Facet = None,
-    level: Facet = None,
-    category: Facet = None,
-) -> Query:
-    """Return what the query parameters ask for."""
-    return Query(limit, Filters(language or "", level or "", category or ""), strategy)
-
-
 @router.get(
     "/changes",
     response_class=StreamingResponse,
@@ -50,7 +38,7 @@ def asked(
 async def changes(
     request: Request,
     user_id: UserId,
-    query: Annotated[Query, Depends(asked)],
+    query: Annotated[Query, Depends(query_of)],
     follower: Annotated[Follower, Depends(_following)],
 ) -> Response:
     """Follow a learner's list; each event holds what `recommendations` would answer. Ends with the token."""

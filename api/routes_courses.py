@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi import Query as Parameter
 from redis.exceptions import RedisError
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from api.answers import Accepted, CourseAnswer, CourseList, FoundCourse, FoundCo
 from api.documentation import answers, json_body
 from api.ingest import parse_object
 from api.lists import Query
-from api.parameters import CourseId, Facet, Limit
+from api.parameters import CourseId, Limit, filters_of
 from api.problems import invalid, not_found
 from api.shared import KINDS
 from api.wiring import Services, services_of
@@ -28,10 +28,10 @@ _TAKEN: Final = answers(Accepted, "Kafka has acknowledged the change.", status=2
 
 def _add_shared_list(kind: str) -> None:
     async def shared_list(
-        request: Request, limit: Limit = 10, language: Facet = None, level: Facet = None, category: Facet = None
+        request: Request, filters: Annotated[Filters, Depends(filters_of)], limit: Limit = 10
     ) -> Response:
         services = services_of(request)
-        answer = await services.lists.shared(kind, Query(limit, Filters(language or "", level or "", category or "")))
+        answer = await services.lists.shared(kind, Query(limit, filters))
         services.metrics.count_answer(answer.degraded)
         return respond(answer)
 
@@ -67,12 +67,12 @@ async def course(request: Request, course_id: CourseId) -> Response:
     card = await shared.card(course_id)
     if card is None:
         raise not_found(f"course_id: there is no course {course_id!r}")
-    return respond(CourseAnswer(**msgspec.structs.asdict(card), degraded=not shared.is_fresh))
+    return respond(CourseAnswer(**card.shown, degraded=not shared.is_fresh))
 
 
 def retired(card: Card) -> Course:
     """Return the record that retires a course, with what its card still knows."""
-    return Course(**{**msgspec.structs.asdict(card), "retired": True})
+    return Course(**{**card.shown, "retired": True})
 
 
 async def _publish(services: Services, changed: Course) -> Response:

@@ -1,18 +1,17 @@
 """What a learner sees: the list, the courses taken; and the embedding, for services."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.answers import Dashboard, EmbeddingAnswer, Recommendations, respond
 from api.dashboard import learner_courses
 from api.documentation import answers
 from api.lists import Query
-from api.parameters import MAX_WAIT_MS, After, Facet, Limit, Strategy, UserId, WaitMs, positions_of
+from api.parameters import MAX_WAIT_MS, After, UserId, WaitMs, positions_of, query_of
 from api.problems import not_found
 from api.wiring import services_of
-from recommender.resort import Filters
 
 router: Final = APIRouter(tags=["learners"], prefix="/v1/learners/{user_id}")
 
@@ -21,17 +20,12 @@ router: Final = APIRouter(tags=["learners"], prefix="/v1/learners/{user_id}")
 async def recommendations(
     request: Request,
     user_id: UserId,
-    limit: Limit = 10,
-    strategy: Strategy = "hybrid",
-    language: Facet = None,
-    level: Facet = None,
-    category: Facet = None,
+    query: Annotated[Query, Depends(query_of)],
     after: After = None,
     wait_ms: WaitMs = 1_000,
 ) -> Response:
     """Return a learner's list; for a learner without one, the popular list."""
     services = services_of(request)
-    query = Query(limit, Filters(language or "", level or "", category or ""), strategy)
     found = await services.find(user_id, positions_of(after), min(wait_ms, MAX_WAIT_MS) / 1_000)
     answer = await services.lists.recommendations(user_id, found, query)
     services.metrics.count_answer(answer.degraded)

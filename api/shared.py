@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -34,8 +35,7 @@ def facets_of(filters: Filters) -> list[str]:
     >>> facets_of(Filters(language="EN"))
     ['language=en', '']
     """
-    named = {"category": filters.category, "level": filters.level, "language": filters.language}
-    return [*(f"{name}={value}".casefold() for name, value in named.items() if value), OVERALL]
+    return [*(f"{name}={value}".casefold() for name, value in filters.facets.items()), OVERALL]
 
 
 def _made_from(meta: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -70,11 +70,10 @@ class SharedCache:
         return next(iter(self.lists(kind, OVERALL)), None)
 
     def candidates(self, kinds: Iterable[str], filters: Filters) -> Iterator[Candidate]:
-        """Yield the candidates of these kinds of list, those of the facets asked for first."""
+        """Yield the candidates of one kind of list after the other, best first over the facets asked for."""
         for kind in kinds:
-            for facet in facets_of(filters):
-                for listed in self.lists(kind, facet):
-                    yield from listed.candidates
+            lists = [listed.candidates for facet in facets_of(filters) for listed in self.lists(kind, facet)]
+            yield from merge(*lists, key=lambda candidate: -candidate.score)
 
     def _unpacked(self, packed: bytes) -> CandidateList:
         known = self._lists.get(packed)

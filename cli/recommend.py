@@ -19,11 +19,28 @@ def recommend(
     user: Annotated[str, typer.Argument(metavar="USER", help="The learner's id.")],
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many courses at most.")] = 10,
     strategy: Annotated[str, typer.Option(metavar="NAME", help="What the list is sorted by.")] = "hybrid",
+    language: Annotated[str | None, typer.Option(metavar="NAME", help="Only courses in this language.")] = None,
+    level: Annotated[str | None, typer.Option(metavar="NAME", help="Only courses of this level.")] = None,
+    category: Annotated[str | None, typer.Option(metavar="NAME", help="Only courses of this category.")] = None,
+    prerequisites_met: Annotated[
+        bool, typer.Option("--prerequisites-met", help="Only courses whose prerequisites USER has completed.")
+    ] = False,
+    diversity: Annotated[float, typer.Option(min=0, max=1, metavar="D", help="How unlike each other, 0 to 1.")] = 0,
+    explore: Annotated[bool, typer.Option(help="Whether a few places may go to new courses.")] = True,
     reasons: Annotated[bool, typer.Option("--reasons", help="Show why each course is recommended.")] = False,
     state_dir: StateDir = STATE_DIR,
     json_file: JsonFile = None,
 ) -> None:
     """Show what the API recommends to a learner."""
     path = f"/v1/learners/{quote(user, safe='')}/recommendations"
-    answer = get(find(state_dir), path, {"limit": limit, "strategy": strategy})
+    filters = {"language": language, "level": level, "category": category}
+    query = {
+        "limit": str(limit),
+        "strategy": strategy,
+        "diversity": str(diversity),
+        "explore": str(explore).lower(),
+        "prerequisites": "met" if prerequisites_met else "any",
+        **{name: value for name, value in filters.items() if value},
+    }
+    answer = get(find(state_dir), path, query)
     give(answer, json_file, items_table(answer, reasons))

@@ -1,12 +1,12 @@
-"""What a reader does with a list that stands in Redis: re-sort for a strategy, filter, top up, name the reason.
+"""What a reader does with a list that stands in Redis: re-sort for a strategy, filter, give a place to a new course.
 
 Imported by the API: no NumPy, no FAISS, no SciPy.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Final
 
 from schemas.candidates import COMPONENTS, Candidate, Source
 from schemas.cards import Card
@@ -15,45 +15,53 @@ STRATEGIES: Final = ("hybrid", "collaborative", "content", "popular", "trending"
 ITEM_ITEM_WEIGHT: Final = 0.5
 """What item-item counts beside NeuMF in the strategy `collaborative`, both z-scored."""
 
+EXPLORATION: Final = 1 / 20
+"""Share of the places that go to new courses: the last one of ten, in every second list."""
+
 _COLUMN: Final = {name: column for column, name in enumerate(COMPONENTS)}
+_POPULAR: Final = _COLUMN["popular"]
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What a reader wants to see; empty: anything. Compared without regard to case."""
+    """What a reader wants to see; empty: anything. Compared without regard to case.
+
+    `completed`: only courses all of whose prerequisites are among these; None: whatever their prerequisites.
+    """
 
     language: str = ""
     level: str = ""
     category: str = ""
+    completed: AbstractSet[str] | None = None
+
+    @property
+    def facets(self) -> dict[str, str]:
+        """Values wanted, by the name of their field, the narrowest first.
+
+        >>> Filters(language="en", category="Design").facets
+        {'category': 'Design', 'language': 'en'}
+        """
+        named = {"category": self.category, "level": self.level, "language": self.language}
+        return {name: value for name, value in named.items() if value}
 
     def accept(self, card: Card | None) -> bool:
         """Return whether a course may be shown; one without a card is known by nothing but its id.
 
         >>> Filters(level="Beginner").accept(Card("c", level="beginner"))
         True
+        >>> Filters(completed={"a"}).accept(Card("c", prerequisites=("a", "b")))
+        False
         """
         if card is None:
-            return not (self.language or self.level or self.category)
-        return not card.retired and all(
-            not wanted or wanted.casefold() == found.casefold()
-            for wanted, found in (
-                (self.language, card.language),
-                (self.level, card.level),
-                (self.category, card.category),
-            )
+            return self == ANYTHING
+        return (
+            not card.retired
+            and all(getattr(card, name).casefold() == value.casefold() for name, value in self.facets.items())
+            and (self.completed is None or set(card.prerequisites) <= self.completed)
         )
 
 
 ANYTHING: Final = Filters()
-
-
-class Reason(TypedDict):
-    """Why a course is recommended."""
-
-    kind: str
-    course_id: str | None
-    text: str
-    event_ids: list[str]
 
 
 def _z_scores(values: Sequence[float]) -> list[float]:
@@ -75,74 +83,82 @@ def scores_of(candidates: Sequence[Candidate], strategy: str) -> list[float]:
     return [a + ITEM_ITEM_WEIGHT * b for a, b in zip(_z_scores(own), item_item, strict=True)]
 
 
+def _unheard(candidates: Sequence[Candidate]) -> list[bool]:
+    """Return of which candidates the model says nothing: it has them at the least logit, and nothing of item-item."""
+    logits = [candidate.components[_COLUMN["collaborative"]] for candidate in candidates]
+    item_item = [candidate.components[_COLUMN["item_item"]] for candidate in candidates]
+    least, step = min(logits), (max(item_item) - min(item_item)) / 255  # what a packed component is rounded to
+    return [
+        candidate.source == Source.NEW or (logit == least and abs(neighbourly) <= step)
+        for candidate, logit, neighbourly in zip(candidates, logits, item_item, strict=True)
+    ]
+
+
 def resort(candidates: Sequence[Candidate], strategy: str) -> list[Candidate]:
-    """Return the candidates best first under a strategy, with its scores; ties keep the order of the list."""
+    """Return the candidates best first under a strategy, with its scores and its reasons; ties keep their order.
+
+    A course that the strategy cannot speak of comes last: one unknown to the model under `collaborative`.
+    """
     scores = scores_of(candidates, strategy)
-    if strategy == "hybrid":
+    if strategy == "hybrid" or not candidates:
         return list(candidates)
-    order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    return [candidates[place]._replace(score=scores[place]) for place in order]
+    last = _unheard(candidates) if strategy == "collaborative" else [False] * len(candidates)
+    found = [
+        one._replace(score=score) if unheard else _under(strategy, one, score)
+        for one, score, unheard in zip(candidates, scores, last, strict=True)
+    ]
+    ties = [one.components[_POPULAR] if strategy == "trending" else 0.0 for one in found]
+    order = sorted(range(len(found)), key=lambda place: (last[place], -scores[place], -ties[place]))
+    return [found[place] for place in order]
 
 
-def select(
-    listed: Sequence[Candidate],
-    cards: Mapping[str, Card],
-    *,
-    limit: int,
-    strategy: str = "hybrid",
-    filters: Filters = ANYTHING,
-    excluded: AbstractSet[str] = frozenset(),
-    top_up: Iterable[Candidate] = (),
-) -> list[Candidate]:
-    """Return at most `limit` candidates of a list under a strategy, topped up from a shared list.
+def _under(strategy: str, candidate: Candidate, score: float) -> Candidate:
+    """Return the candidate as a strategy puts it: with its score, and by the source that the strategy goes by."""
+    source, cause = candidate.source, candidate.cause
+    if strategy in ("popular", "trending"):
+        source, cause = (Source.TRENDING if strategy == "trending" and score > 0 else Source.POPULAR), None
+    elif strategy == "collaborative":
+        source = Source.COLLABORATIVE
+    elif score > 0 and source != Source.INTERESTS:
+        source = Source.CONTENT
+    return candidate._replace(score=score, source=source, cause=cause)
+
+
+def by_popularity(own: Sequence[Candidate], shared: Iterable[Candidate], strategy: str) -> list[Candidate]:
+    """Return what is most popular (or trending) of all: the shared list, and with it what else the own list holds."""
+    fresh = {candidate.course_id: candidate for candidate in shared}
+    rest = [candidate for candidate in resort(own, strategy) if candidate.course_id not in fresh]
+    return sorted([*fresh.values(), *rest], key=lambda one: (-one.score, -one.components[_POPULAR]))
+
+
+def allowed(
+    candidates: Iterable[Candidate], cards: Mapping[str, Card], filters: Filters, excluded: AbstractSet[str]
+) -> Iterator[Candidate]:
+    """Yield the candidates that may be shown, each course once.
 
     Parameters
     ----------
-    listed : the learner's own list, best first
     cards : cards by course; retired courses are left out
-    excluded : what the learner has taken, is about to take, or refused
-    top_up : the popular list of the facet asked for, used when the own list is short
+    excluded : what the learner has taken, is about to take, or refused; or what is shown already
     """
-    chosen: list[Candidate] = []
     seen = set(excluded)
-    own = resort(listed, strategy)
-    for candidates in (own, top_up):
-        for candidate in candidates:
-            if len(chosen) == limit:
-                return chosen
-            if candidate.course_id not in seen and filters.accept(cards.get(candidate.course_id)):
-                seen.add(candidate.course_id)
-                chosen.append(candidate)
-    return chosen
+    for candidate in candidates:
+        course_id = candidate.course_id
+        if course_id not in seen and filters.accept(cards.get(course_id)):
+            seen.add(course_id)
+            yield candidate
 
 
-_TEXTS: Final = {
-    Source.COLLABORATIVE: "Chosen by learners with a history like yours",
-    Source.CONTENT: "Close to what you have shown interest in",
-    Source.POPULAR: "Popular with learners",
-    Source.TRENDING: "Trending in the last 30 days",
-    Source.NEW: "New in the catalogue",
-    Source.INTERESTS: "Matches your interests",
-}
+def explore(chosen: Sequence[Candidate], rest: Iterable[Candidate], draw: int) -> list[Candidate]:
+    """Return the chosen with a share of `EXPLORATION` of the places, the last ones, given to new courses of the rest.
 
-
-def reason_of(
-    candidate: Candidate,
-    causes: Sequence[str],
-    titles: Mapping[str, str],
-    event_ids_of: Callable[[str], list[str]] = lambda _course_id: [],
-) -> Reason:
-    """Return why a candidate stands in the list.
-
-    `titles` by course, its id where there is none; `event_ids_of` the events that put a course into the history.
-
-    >>> row = Candidate("c2", 1.0, (0.0,) * 5, Source.COLLABORATIVE, 0)
-    >>> reason_of(row, ["c1"], {"c1": "Excel Basics"})["text"]
-    'Because you took Excel Basics'
+    Never the first place; without new courses nothing changes. `draw`, 64 random bits, decides whether a part of a
+    place is one, and for which course.
     """
-    kind = candidate.source.name.lower()
-    if candidate.cause is None or candidate.cause >= len(causes):
-        return Reason(kind=kind, course_id=None, text=_TEXTS[candidate.source], event_ids=[])
-    cause = causes[candidate.cause]
-    text = f"Because you took {titles.get(cause) or cause}"
-    return Reason(kind=kind, course_id=cause, text=text, event_ids=event_ids_of(cause))
+    places = min(int(len(chosen) * EXPLORATION + draw / 2**64), len(chosen) - 1)
+    if places < 1:
+        return list(chosen)
+    new = [one for one in (*chosen[-places:], *rest) if one.source == Source.NEW]
+    places = min(places, len(new))
+    picked = [new[(draw + place) % len(new)] for place in range(places)]
+    return [*chosen[: len(chosen) - places], *sorted(picked, key=lambda one: -one.score)]

@@ -34,7 +34,7 @@ def popular(recommender: Recommender, limit: int = 100) -> Lists:
 
 
 def trending(recommender: Recommender, limit: int = 100) -> Lists:
-    """Return the most popular courses of the last 30 days by facet, filled with those of all time."""
+    """Return the most popular courses of the last 30 days by facet, filled with those of all time, as popular."""
     return _ranked(recommender, recommender.trending, Source.TRENDING, limit)
 
 
@@ -61,7 +61,8 @@ def _by_facet(recommender: Recommender, order: Sequence[int], scores: Floats, so
             continue
         course_id = universe.course_ids[index]
         components = (0.0, 0.0, 0.0, float(recommender.popular[index]), float(recommender.trending[index]))
-        candidate = Candidate(course_id, float(scores[index]), components, source, None)
+        idle = source == Source.TRENDING and scores[index] <= 0
+        candidate = Candidate(course_id, float(scores[index]), components, Source.POPULAR if idle else source, None)
         for facet in facets_of(universe.catalogue.get(course_id) or Course(course_id=course_id)):
             members = lists.setdefault(facet, [])
             if len(members) < limit:

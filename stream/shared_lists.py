@@ -16,6 +16,7 @@ from adapters.follow import Catalogue, ControlLog
 from adapters.redis import Client, patiently
 from recommender.recommend import Recommender
 from recommender.shared import newest, popular, similar, trending
+from recommender.sketch import sketches_of
 from schemas.candidates import Candidate, CandidateList, Version, pack_candidates
 from schemas.cards import card_of, pack_card
 from schemas.courses import Course
@@ -128,7 +129,10 @@ async def _write_lists(client: Client, serving: Serving) -> None:
 async def _write_courses(client: Client, serving: Serving, catalogue: Mapping[str, Course]) -> None:
     similar = await asyncio.to_thread(_similar, serving.recommender, catalogue, serving.epochs)
     await replace_hash(client, SHARED_SIMILAR, similar)
-    cards = {course_id: pack_card(card_of(course)) for course_id, course in catalogue.items()}
+    sketches = await asyncio.to_thread(sketches_of, serving.recommender.universe)
+    cards = {
+        course_id: pack_card(card_of(course, sketches.get(course_id, b""))) for course_id, course in catalogue.items()
+    }
     await replace_hash(client, SHARED_CARDS, cards)
 
 

@@ -16,6 +16,7 @@ from redis import Redis
 
 from adapters.kafka import shard_of
 from deploy.ports import free_port
+from recommender.shared import FACETS
 from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.cards import Card, pack_card
 from schemas.keys import (
@@ -65,7 +66,7 @@ def running_api(bootstrap_servers: str, redis_url: str, **environment: str) -> I
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, headers=bearer(), timeout=20) as client:
-            until(lambda: process.poll() is None and _is_up(client))
+            until(lambda: process.poll() is None and _is_up(client), 90)
             yield client
     finally:
         process.terminate()
@@ -139,12 +140,14 @@ class State:
         self.redis.publish(CHANGED, msgspec.msgpack.encode(user_ids))
 
     def write_shared(self, cards: Sequence[Card], popular: Sequence[Candidate], epoch: int = 0) -> None:
-        """Write the shared keys: lists over all and by language, similar courses and cards."""
+        """Write the shared keys: lists over all and by facet, similar courses and cards."""
         version = Version(self._model_epoch, epoch, -1, -1)
         facets: dict[Any, Any] = {"": listed(popular, version)}
-        for language in {card.language for card in cards if card.language}:
-            spoken = {card.course_id for card in cards if card.language == language}
-            facets[f"language={language}"] = listed([one for one in popular if one.course_id in spoken], version)
+        for facet, value in {(name, getattr(card, name)) for card in cards for name in FACETS} - {
+            (name, "") for name in FACETS
+        }:
+            own = {card.course_id for card in cards if getattr(card, facet) == value}
+            facets[f"{facet}={value}"] = listed([one for one in popular if one.course_id in own], version)
         pipeline = self.redis.pipeline(transaction=True)
         for key in (SHARED_POPULAR, SHARED_TRENDING, SHARED_LATEST):
             pipeline.delete(key)

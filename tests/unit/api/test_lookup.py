@@ -16,7 +16,7 @@ from schemas.events import AnyEvent, Dropped, Enrolled, Feedback, ProfileUpdated
 from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, Header, Status, pack_header
 from schemas.pending import TTL_S, Pending
-from schemas.registers import FEEDBACK_CODES, Rank, pack_stamp, unpack_stamp
+from schemas.registers import FEEDBACK_CODES, Rank, join_record, pack_stamp, unpack_stamp
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
 USER = "u1"
@@ -93,6 +93,10 @@ async def test_the_greatest_offset_stays_and_an_enrolment_outranks_what_follows_
     assert (await learners.look_up(USER)).pending == {"c": Pending(12, Rank.ENROLLED)}
     await pend(publisher, ("c", 13, Rank.DROPPED), ("c", 2**40, Rank.FEEDBACK))
     assert (await learners.look_up(USER)).pending == {"c": Pending(2**40, Rank.DROPPED)}
+    await pend(publisher, ("e", 1, Rank.ENROLLED), ("e", 2, Rank.COMPLETED), ("e", 3, Rank.RATED))
+    assert (await learners.look_up(USER)).completed == {"e"}
+    await pend(publisher, ("e", 4, Rank.DROPPED))
+    assert (await learners.look_up(USER)).completed == frozenset()
     await pend(publisher, ("d", 3, Rank.RATED), ("d", 2, Rank.ENROLLED))
     assert (await learners.look_up(USER)).pending["d"] == Pending(3, Rank.ENROLLED)
 
@@ -119,6 +123,38 @@ async def test_a_merged_write_gives_way_to_a_later_one(
 def test_what_is_noted_as_pending(event: AnyEvent, rank: Rank | None) -> None:
     written = pending_write(event, Position(LEARNER_EVENTS, 0, 3))
     assert written == (PendingWrite(USER, "c", Pending(3, rank)) if rank else None)
+
+
+def test_what_counts_as_completed() -> None:
+    enrolled, dropped = pack_stamp(1, Rank.ENROLLED, "e"), pack_stamp(9, Rank.DROPPED, "d")
+    done = pack_stamp(5, Rank.COMPLETED, "f")
+    records: dict[str, dict[int, bytes]] = {
+        "enrolled": {Rank.ENROLLED: enrolled},
+        "done": {Rank.ENROLLED: enrolled, Rank.COMPLETED: done},
+        "alone": {Rank.COMPLETED: done},
+        "left": {Rank.ENROLLED: dropped, Rank.COMPLETED: done},
+    }
+    history = {course_id: join_record(b"", registers) for course_id, registers in records.items()}
+    assert Lookup(0, Status.LIVE, 5, history=history).completed == {"done", "alone"}
+    assert Lookup(0, Status.BUILDING, 5, history=history).completed == frozenset()
+    pending = {
+        "enrolled": Pending(6, Rank.COMPLETED),
+        "done": Pending(7, Rank.DROPPED),
+        "alone": Pending(5, Rank.DROPPED),
+    }
+    assert Lookup(0, Status.LIVE, 5, history=history, pending=pending).completed == {"enrolled", "alone"}
+
+
+def test_a_course_that_was_dropped_is_behind_no_reason() -> None:
+    enrolled, dropped = pack_stamp(1, Rank.ENROLLED, "e"), pack_stamp(9, Rank.DROPPED, "d")
+    history = {"kept": enrolled, "left": dropped, "leaving": enrolled}
+    found = Lookup(0, Status.LIVE, 5, history=history, pending={"leaving": Pending(6, Rank.DROPPED)})
+    assert [bool(found.event_ids_of(one)) for one in ("kept", "left", "leaving", "erased")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_activity_is_never_pending() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recommender.places import SHARED_PLACES, places_in, shared_place
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender
-from recommender.resort import STRATEGIES, select
+from recommender.resort import STRATEGIES, resort
 from recommender.universe import prepare
 from schemas.candidates import Candidate, Source
 from schemas.courses import Course
@@ -30,7 +30,7 @@ def drawn(seed: int, levels: int) -> list[Candidate]:
 def test_without_ties_a_place_is_the_one_a_reader_sees(seed: int, strategy: str) -> None:
     listed = drawn(seed, 10**9)
     taken = {one.course_id for one in random.Random(seed).sample(listed, 10)}
-    shown = [one.course_id for one in select(listed, {}, limit=40, strategy=strategy, excluded=taken)]
+    shown = [one.course_id for one in resort(listed, strategy) if one.course_id not in taken]
     for place, course_id in enumerate(shown, start=1):
         assert places_in(listed, course_id, taken)[strategy] == place
     assert places_in(listed, "elsewhere", taken)[strategy] is None
@@ -39,7 +39,7 @@ def test_without_ties_a_place_is_the_one_a_reader_sees(seed: int, strategy: str)
 @given(seed=st.integers(0, 10_000), strategy=st.sampled_from(STRATEGIES))
 def test_of_what_ties_each_has_the_last_place(seed: int, strategy: str) -> None:
     listed = drawn(seed, 3)
-    shown = select(listed, {}, limit=40, strategy=strategy)
+    shown = resort(listed, strategy)
     last = {one.score: place for place, one in enumerate(shown, start=1)}
     for one in shown:
         assert places_in(listed, one.course_id, frozenset())[strategy] == last[one.score]

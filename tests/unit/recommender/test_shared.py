@@ -18,7 +18,10 @@ def test_popular_by_facet(recommender: Recommender) -> None:
 
 
 def test_trending_is_filled_with_popular(recommender: Recommender) -> None:
-    assert [one.course_id for one in trending(recommender, limit=3)[""]] == ["a0", "b7", "b6"]
+    found = trending(recommender, limit=3)[""]
+    assert [(one.course_id, one.source) for one in found] == [
+        ("a0", Source.TRENDING), ("b7", Source.POPULAR), ("b6", Source.POPULAR),
+    ]  # fmt: skip
 
 
 def test_retired_courses_are_in_no_list(checkerboard: Model, catalogue: dict[str, Course]) -> None:

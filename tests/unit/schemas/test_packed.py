@@ -116,8 +116,9 @@ def test_an_embedding_comes_back(epoch: int, vector: list[float]) -> None:
 
 def test_a_card_shows_the_title_or_else_the_id() -> None:
     course = Course(course_id="c1", title="SQL", description="long", price=0.0, prerequisites=("c0",), retired=True)
-    card = card_of(course)
+    card = card_of(course, bytes(range(32)))
     assert unpack_card(pack_card(card)) == card
+    assert "sketch" not in card.shown and card.shown["title"] == "SQL"
     assert (card.title, card.price, card.prerequisites, card.retired) == ("SQL", 0.0, ("c0",), True)
     assert card_of(Course(course_id="c2")).title == "c2"
 

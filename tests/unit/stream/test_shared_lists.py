@@ -12,6 +12,7 @@ from adapters.follow import Catalogue, ControlLog
 from adapters.redis import Client
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
+from recommender.sketch import sketches_of
 from schemas.candidates import Version, unpack_candidates
 from schemas.cards import card_of, unpack_card
 from schemas.control import Genesis, encode_control
@@ -145,9 +146,12 @@ async def test_every_course_has_similar_ones_and_a_card(client: Client, house: H
     similar, cards = await read(client, SHARED_SIMILAR), await read(client, SHARED_CARDS)
     everything = {course.course_id: course for course in [*CATALOGUE, *PUBLISHED]}
     assert set(similar) == set(cards) == set(everything)
+    assert house.room.current
+    sketches = sketches_of(house.room.current.recommender.universe)
     assert {course_id: unpack_card(packed) for course_id, packed in cards.items()} == {
-        course_id: card_of(course) for course_id, course in everything.items()
+        course_id: card_of(course, sketches[course_id]) for course_id, course in everything.items()
     }
+    assert {len(unpack_card(packed).sketch) for packed in cards.values()} == {32}
     for course_id, packed in similar.items():
         found = unpack_candidates(packed).candidates
         assert found and not {course_id, "gone"} & {candidate.course_id for candidate in found}
