@@ -23,10 +23,11 @@ def get(
     if response.is_success:
         answer: dict[str, Any] = response.json()
         return answer
-    raise _refusal(response)
+    raise refusal(response)
 
 
-def _refusal(response: httpx.Response) -> CoursestreamError:
+def refusal(response: httpx.Response) -> CoursestreamError:
+    """Return the error that says what the API refused, and why."""
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

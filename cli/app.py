@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "demo": "cli.demo",
     "import": "cli.import_",
     "publish": "cli.publish",
+    "simulate": "cli.simulate",
     "train": "cli.train",
     "evaluate": "cli.evaluate",
     "models": "cli.models",

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TextIO
 
 from adapters.topics import check_partitions, ensure_topics
 from deploy.backends import Configured, start_backends
@@ -19,6 +19,8 @@ from deploy.roles import System, roles
 from deploy.supervisor import Supervisor
 from deploy.this_python import run_module
 from schemas.errors import ConfigurationError
+
+Alongside = Callable[[str], Coroutine[Any, Any, None]]
 
 _CANCEL_S: Final = 0.5
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,25 +38,27 @@ class UpOptions:
     partitions: int = 16
 
 
-def _say_nothing(api_url: str) -> None:
+async def _nothing(api_url: str) -> None:
     """Take the API's address and do nothing."""
 
 
-async def up(options: UpOptions, on_ready: Callable[[str], None] = _say_nothing) -> int:
-    """Run a system until SIGINT or SIGTERM; return 0. `on_ready` is given the API's address once it serves.
+async def up(options: UpOptions, alongside: Alongside = _nothing, log_stream: TextIO | None = None) -> int:
+    """Run a system until SIGINT or SIGTERM; return 0.
 
-    Raises StateDirInUseError if another one runs on the directory, ConfigurationError if a port, the disk, the data
-    or a configured server does not fit, NotReadyError if a part does not start. Nothing is left running.
+    `alongside` is given the API's address once it serves, and cancelled before the system stops; the processes' lines
+    go to `log_stream` (standard error, if there is none). Raises StateDirInUseError if another one
+    runs on the directory, ConfigurationError if a port, the disk, the data or a configured server does not fit,
+    NotReadyError if a part does not start. Nothing is left running.
     """
     _check(options)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(_told_to_stop())
         lock = stack.enter_context(locked(options.state_dir))
-        log = stack.enter_context(LogLines())
+        log = stack.enter_context(LogLines(log_stream))
         running = _Up(options, log)
         async with running.supervisor:
             try:
-                await _until(stop, running.run(lock, on_ready))
+                await _until(stop, running.run(lock, alongside))
             finally:
                 running.forget()
     return 0
@@ -109,7 +113,7 @@ class _Up:
         self._ready_files = [self._state_dir / READY] + ([options.ready_file] if options.ready_file else [])
         self._serving: System | None = None
 
-    async def run(self, lock: int, on_ready: Callable[[str], None]) -> None:
+    async def run(self, lock: int, alongside: Alongside) -> None:
         """Start everything, say so, import the data, and stay."""
         remove(self._ready_files)
         check_disk(self._state_dir)
@@ -117,10 +121,11 @@ class _Up:
         self._serving = system
         self._write_ready()
         self._log.say("up", f"serving at {system.api_url}")
-        on_ready(system.api_url)
-        if self._options.data is not None:
-            await self._import(system, self._options.data)
-        await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(alongside(system.api_url))
+            if self._options.data is not None:
+                await self._import(system, self._options.data)
+            await asyncio.Event().wait()
 
     async def _start(self, lock: int) -> System:
         port, secret = choose_port(self._options.port), development_secret(self._state_dir)

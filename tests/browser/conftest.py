@@ -16,9 +16,9 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from cli import tokens
-from cli.sample import write_sample
 from cli.system import find
 from tests.integration.test_end_to_end import System, until
+from tests.sample import write_sample
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 SCREENSHOTS: Final = os.environ.get("COURSESTREAM_SCREENSHOTS", "")

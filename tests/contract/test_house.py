@@ -40,6 +40,7 @@ OPTIONS: Final = {
     "demo": {"--state-dir", "--data", "--no-browser"},
     "import": {"--state-dir", "--layout", "--speed", "--shift-to-now", "--json"},
     "publish": {"--state-dir", "--json"},
+    "simulate": {"--state-dir", "--learners", "--courses", "--rate", "--seconds", "--seed", "--json"},
     "train": {"--state-dir", "--seed", "--force", "--as-of", "--device", "--json"},
     "evaluate": {"--protocol", "--models", "--refit", "--limit", "--seed", "--filter", "--report", "--json"},
     "models": {"--state-dir", "--json"},

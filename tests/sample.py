@@ -1,4 +1,4 @@
-"""A small folder of courses and learners for a first look: three tastes, made by a fixed recipe, the same every time.
+"""A small folder of courses and learners: three tastes, made by a fixed recipe, the same every time.
 
 Not a benchmark: who likes what is plain to see, so that a list can be judged at a glance.
 """
