@@ -29,7 +29,6 @@ from recommender.index import Index
 from recommender.model import LAYERS, Ease, Floats, Model, NeuMF, Rows
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
-from schemas.candidates import Version
 from schemas.events import Completed, Enrolled, Progressed, Rated
 
 DIMENSIONS = 64
@@ -133,8 +132,17 @@ def by_stage(runs: int, learners: list[Learner], recommender: Recommender, limit
 
 
 STAGES = {
-    "gather": "gather", "eligible_of": "retrieve", "preferred_of": "retrieve", "candidates_of": "retrieve", "score": "rank", "totals_of": "rank",
-    "best": "rank", "sources_of": "explain", "causes_of": "explain",
+    "gather": "gather",
+    "eligible_of": "retrieve",
+    "preferred_of": "retrieve",
+    "candidates_of": "retrieve",
+    "score": "rank",
+    "totals_of": "rank",
+    "best": "rank",
+    "sources_of": "explain",
+    "causes_of": "explain",
+    "number_causes": "assemble",
+    "Lists": "assemble",
 }
 
 
@@ -167,7 +175,9 @@ def main() -> None:
     options = parser.parse_args()
     found = {n: measure(n, options.learners, options.limit, options.runs) for n in options.courses}
     for n, figures in found.items():
-        print(f"{n} courses, {options.learners} learners, {options.limit} candidates: CPU us a learner", file=sys.stderr)
+        print(
+            f"{n} courses, {options.learners} learners, {options.limit} candidates: CPU us a learner", file=sys.stderr
+        )
         for name, value in figures.items():
             print(f"{name:>16}  {value:8.1f}", file=sys.stderr)
     if options.json:
