@@ -139,10 +139,10 @@ def _fresh(taste: Floats, preferred: Mask, universe: Universe, count: int) -> Ma
     count = min(count, len(universe) - first)
     if count == 0:
         return None
-    keys = np.where(preferred[:, first:], taste[:, first:] + 1e-6 * universe.recency, 0.0)  # (B, new)
+    keys = np.where(preferred[:, first:], taste[:, first:] + 1e-6 * universe.recency, -np.inf)  # (B, new)
     places = np.argpartition(keys, keys.shape[1] - count, axis=1)[:, keys.shape[1] - count :]
     found = np.zeros_like(preferred)
-    np.put_along_axis(found, first + places, np.take_along_axis(keys, places, axis=1) > 0, axis=1)
+    np.put_along_axis(found, first + places, np.take_along_axis(keys, places, axis=1) > -np.inf, axis=1)
     return found
 
 
