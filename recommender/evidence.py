@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recommender.content import matrix_of
 from recommender.history import Entry, Learner
+from recommender.index import queries_of
 from recommender.model import Floats
 from recommender.neighbours import Neighbours, decayed
 from recommender.tower import Histories, Vectors, encode, learner_vectors
@@ -21,6 +22,7 @@ class Evidence:
     histories: Histories
     recent: Histories  # decayed, what has faded left out
     vectors: Vectors | None
+    shallow: Floats | None  # (B, num_known), the logit but for the MLP; None without a network or for a large catalogue
     item_item: Floats  # (B, N)
     content: Floats  # (B, N), by history and signals
     interest: Floats | None  # (B, N), by interests, goals and searches; None if nobody has any
@@ -43,10 +45,12 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
     heard = np.diff(histories.starts) + np.diff(signals.starts)
     content = _neighbourly(universe.content, recent, signals, len(universe))
     content /= norms32[:, None]
+    vectors = _vectors(histories, universe)
     return Evidence(
         histories=histories,
         recent=recent,
-        vectors=_vectors(histories, universe),
+        vectors=vectors,
+        shallow=_shallow(vectors, universe),
         item_item=_neighbourly(universe.item_item, recent, signals, len(universe)),
         content=content,
         interest=_interest(words, norms32, universe),
@@ -71,6 +75,13 @@ def _vectors(histories: Histories, universe: Universe) -> Vectors | None:
         return None
     known = histories.courses < universe.num_known
     return learner_vectors(prepared.neumf, histories if known.all() else histories.keep(known))
+
+
+def _shallow(vectors: Vectors | None, universe: Universe) -> Floats | None:
+    prepared = universe.prepared.collaborative
+    if prepared is None or vectors is None:
+        return None
+    return prepared.index.scores(queries_of(prepared.neumf, vectors.gmf))
 
 
 def _neighbourly(neighbours: Neighbours | None, recent: Histories, signals: Histories, size: int) -> Floats:

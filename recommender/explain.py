@@ -26,6 +26,8 @@ _SHOWN: Final = 10
 """A new course among so many first stands there by its own merit, and has the reason for it."""
 _TRIES: Final = 3
 """Entries that are tried for a course before it is left without a cause."""
+EXPLAINED: Final = 100
+"""Places of a list that are given causes: nobody reads further."""
 _ROUNDING: Final = 1e-5
 """What a score must fall by, as part of what its components add to it: more than float32 rounds."""
 
@@ -61,31 +63,34 @@ def causes_of(
     sources: Indices,
 ) -> NDArray[np.int32]:
     """Return the place in the learner's entries of what adds most to each pair's score, (pairs,); -1 for none."""
-    window, wanted = window_of(evidence), np.isin(sources, _CAUSED)
+    window, wanted = window_of(evidence), np.isin(sources, _CAUSED) & (places < EXPLAINED)
     if not window.positions.size or not wanted.any():
         return np.full(len(pairs), -1, dtype=np.int32)
     rows, factors = scored.rows[pairs], weights * scored.inverse  # (B, 5), what one unit of a component adds
-    shape = (len(learners), int(places.max()) + 1)
+    shape = (len(learners), int(places[wanted].max()) + 1)
+    cells = rows * shape[1] + places  # of a wanted pair in the table of learners and places
     courses, contents = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
-    courses[rows, places], contents[rows, places] = scored.courses[pairs], scored.values[pairs, 2]
+    courses.flat[cells[wanted]] = scored.courses[pairs[wanted]]
+    contents.flat[cells[wanted]] = scored.values[pairs[wanted], 2]
     lost = lost_of(evidence, universe, window, courses, contents, factors)
-    nameable = np.where(_nameable(learners, window), 0.0, -np.inf).astype(np.float32)
-    falls = lost.scores + nameable[:, None]  # (B, L, H)
+    falls = lost.scores
+    falls += np.where(_nameable(learners, window), 0.0, -np.inf).astype(np.float32)[:, None]
+    falls = falls.reshape(-1, falls.shape[2])  # (B * L, H)
     margins = _ROUNDING * (np.abs(factors[rows, :3]) * (np.abs(scored.values[pairs, :3]) + 1e-3)).sum(axis=1)
     scorer = universe.prepared.collaborative.scorer if universe.prepared.collaborative else None
     causes, left = np.full(len(pairs), -1, dtype=np.int32), np.flatnonzero(wanted)
     for _ in range(_TRIES):
-        row, place = rows[left], places[left]
-        entry = falls[row, place].argmax(axis=1)
-        fall = falls[row, place, entry]
-        left, row, entry, fall = (one[fall > margins[left]] for one in (left, row, entry, fall))
+        entry = falls[cells[left]].argmax(axis=1)
+        fall = falls[cells[left], entry]
+        left, entry, fall = (one[fall > margins[left]] for one in (left, entry, fall))
+        row = rows[left]
         if lost.halves is not None and scorer is not None:
             deep = _deep_without(scorer, lost.halves[row, entry], scored, pairs[left], universe.num_known)
             fall = fall + factors[row, 0] * (scored.deep[pairs[left]] - deep)
         true = fall > margins[left]
         causes[left[true]] = window.positions[row[true], entry[true]]
         left, entry = left[~true], entry[~true]
-        falls[rows[left], places[left], entry] = -np.inf
+        falls[cells[left], entry] = -np.inf
     return causes
 
 

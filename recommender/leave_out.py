@@ -53,7 +53,7 @@ def window_of(evidence: Evidence) -> Window:
     return Window(courses, weights, positions, np.flatnonzero(~near))
 
 
-def _without(own: NDArray[np.floating], younger: NDArray[np.floating], ageing: Mask | None = None) -> Doubles:
+def _without(own: Floats, younger: Floats, ageing: Mask | None = None) -> Floats:
     """Return what the entries weigh without each one, (..., H, H): row e is without e, so the older ones age less.
 
     `own`, (..., H): weight of an entry at its age; `younger`: at one less; `ageing`: entries that make others older.
@@ -67,8 +67,8 @@ def _without(own: NDArray[np.floating], younger: NDArray[np.floating], ageing: M
     return others
 
 
-def _positive(mass: Doubles) -> Doubles:
-    return np.where(mass > 0, mass, 1.0)
+def _positive(mass: NDArray[np.floating]) -> Floats:
+    return np.where(mass > 0, mass, 1.0).astype(np.float32)
 
 
 def lost_of(
@@ -98,14 +98,14 @@ def _neighbourly(
 ) -> tuple[list[Floats], list[Floats]]:
     """Return (left, right), lists of (B, H, .) and (B, L, .), whose products are what item-item and content lose."""
     decay, height, histories = universe.prepared.decay, window.weights.shape[1], evidence.histories
-    fade = fading(decay, np.arange(height))
-    own, younger = window.weights * fade, window.weights * np.concatenate(([0.0], fade[:-1]))  # (B, H)
+    fade = fading(decay, np.arange(height)).astype(np.float32)
+    own, younger = window.weights * fade, window.weights * np.concatenate((np.zeros(1, np.float32), fade[:-1]))  # (B, H)
     ages, older_weights = histories.ages[window.older], histories.weights[window.older]
     shift = (older_weights * (fading(decay, ages) - fading(decay, ages - 1))).astype(np.float32)  # (O,)
     beyond = np.bincount(histories.owners[window.older], np.abs(older_weights) * fading(decay, ages - 1), len(own))
-    falls = (own[:, None] - _without(own, younger)).astype(np.float32)  # (B, H, H)
+    falls = own[:, None] - _without(own, younger)  # (B, H, H)
     masses = evidence.aside + beyond
-    norms = _positive(_without(np.abs(own), np.abs(younger)).sum(axis=2) + masses[:, None]).astype(np.float32)
+    norms = _positive(_without(np.abs(own), np.abs(younger)).sum(axis=2) + masses[:, None])
     per_content = factors[:, 2, None] / norms  # (B, H)
     falls = np.concatenate([falls, np.ones((*own.shape, 1), np.float32)], axis=2)  # (B, H, H + 1)
     slots = _slots(courses, len(universe))
@@ -154,19 +154,19 @@ def _tower(prepared: Collaborative, evidence: Evidence, universe: Universe, wind
     neumf = prepared.neumf
     known = (window.courses < universe.num_known) & (window.weights != 0)
     ages = np.cumsum(known, axis=1) - known
-    powers = np.power(neumf.decays.astype(np.float64), np.arange(MAX_CAUSES)[:, None])  # (ages, K)
+    powers = np.power(neumf.decays, np.arange(MAX_CAUSES)[:, None], dtype=np.float32)  # (ages, K)
     powers = np.vstack([powers, np.zeros_like(powers[:1])])  # age -1: nothing makes the newest entry younger
-    weights = np.where(known, window.weights, 0.0)[:, None]  # (B, 1, H)
+    weights = (window.weights * known)[:, None]  # (B, 1, H)
     own, younger = (weights * powers[one].transpose(0, 2, 1) for one in (ages, ages - 1))  # (B, K, H)
     others = _without(own, younger, known[:, None])  # (B, K, H, H)
     sums, mass = _beyond(prepared, evidence, universe, window)
-    growth = np.where(neumf.decays > 0, 1.0 / np.maximum(neumf.decays, 1e-9), 0.0)[None, :, None]
-    grown = np.where(known[:, None], growth, 1.0)  # (B, K, H), what those older than the window gain
+    growth = np.where(neumf.decays > 0, 1 / np.maximum(neumf.decays, 1e-9), 0.0)[:, None].astype(np.float32)
+    grown = np.where(known[:, None], growth, np.float32(1))  # (B, K, H), what those older than the window gain
     norms = _positive(np.abs(own).sum(axis=2) + mass)[..., None]  # (B, K, 1)
     without = _positive(np.abs(others).sum(axis=3) + mass[..., None] * grown)  # (B, K, H)
     shares = (own / norms)[:, :, None] - others / without[..., None]  # (B, K, H, H)
     vectors = neumf.history[np.minimum(window.courses, universe.num_known - 1)]  # (B, H, d)
-    pooled = shares.astype(np.float32) @ vectors[:, None]  # (B, K, H, d)
+    pooled = shares @ vectors[:, None]  # (B, K, H, d)
     if len(window.older):
         pooled += (sums[:, :, None] * (1.0 / norms - grown / without)[..., None]).astype(np.float32)
     size, rates, height, d = pooled.shape

@@ -34,21 +34,22 @@ class Scorer:
 
     def logits(self, vectors: Vectors, rows: Indices, courses: Indices) -> Floats:
         """Return the logit of each pair (learner `rows[i]`, course `courses[i]`), (P,); `rows` ascend."""
-        shallow, deep = self.parts(vectors, rows, courses)
-        return shallow + deep
+        return self.shallow(vectors.gmf, rows, courses) + self.deep_of(vectors.mlp, rows, courses)
 
-    def parts(self, vectors: Vectors, rows: Indices, courses: Indices) -> tuple[Floats, Floats]:
-        """Return the two summands of each logit, (P,) each: GMF and bias, and the MLP."""
-        shallow, deep = self._neumf.bias.take(courses), np.empty(len(rows), dtype=np.float32)
-        halves = self.learner_half(vectors.mlp)
+    def shallow(self, gmf: Floats, rows: Indices, courses: Indices) -> Floats:
+        """Return what GMF and bias add to the logit of each pair, (P,)."""
+        products: Floats = np.einsum("pd,pd->p", gmf[rows], self.gmf_course[courses])
+        return products + self._neumf.bias[courses]
+
+    def deep_of(self, mlp: Floats, rows: Indices, courses: Indices) -> Floats:
+        """Return what the MLP adds to the logit of each pair, (P,); `rows` ascend."""
+        deep, halves = np.empty(len(rows), dtype=np.float32), self.learner_half(mlp)
         bounds = np.searchsorted(rows, np.arange(len(halves) + 1)).tolist()
         for row, half in enumerate(halves):
             for start in range(bounds[row], bounds[row + 1], _CHUNK):
                 part = slice(start, min(start + _CHUNK, bounds[row + 1]))
-                course = courses[part]
-                shallow[part] += self.gmf_course.take(course, axis=0) @ vectors.gmf[row]
-                deep[part] = self._deep(half, course)
-        return shallow, deep
+                deep[part] = self._deep(half, courses[part])
+        return deep
 
     def deep(self, halves: Floats, courses: Indices) -> Floats:
         """Return the MLP's part of the logit of pairs, (P,), from the learners' halves, (P, 128)."""

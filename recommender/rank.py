@@ -85,12 +85,16 @@ def _logits(
     prepared = universe.prepared.collaborative
     if prepared is None or evidence.vectors is None:
         return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.float32)
+    scorer, logits, deep = prepared.scorer, *np.zeros((2, len(rows)), dtype=np.float32)
+    own_rows, own_courses = rows[known], courses[known]
+    deep[known] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
+    if evidence.shallow is None:
+        logits[known] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
+    else:
+        logits[known] = evidence.shallow[own_rows, own_courses]
+    logits += deep
     if known.all():
-        shallow, deep = prepared.scorer.parts(evidence.vectors, rows, courses)
-        return shallow + deep, deep
-    logits, deep = np.zeros((2, len(rows)), dtype=np.float32)
-    shallow, deep[known] = prepared.scorer.parts(evidence.vectors, rows[known], courses[known])
-    logits[known] = shallow + deep[known]
+        return logits, deep
     least = np.full(len(evidence.lengths), np.inf, dtype=np.float32)
     np.minimum.at(least, rows[known], logits[known])
     logits[~known] = np.where(np.isfinite(least), least, 0.0)[rows[~known]]
@@ -99,15 +103,21 @@ def _logits(
 
 def _standardise(values: Floats, rows: Indices, said: Mask | None, size: int) -> tuple[Floats, Floats]:
     """Return z-scores within each learner, 0 where nothing is `said`, and 1 / standard deviation, (P,) and (B,)."""
-    own_rows, own = (rows, values) if said is None else (rows[said], values[said])
-    counts = np.maximum(np.bincount(own_rows, minlength=size), 1)
-    means = np.bincount(own_rows, own, size) / counts
-    deviations = values - means[rows]
-    if said is not None:
-        deviations[~said] = 0.0
-    spread = np.sqrt(np.bincount(rows, np.square(deviations), size) / counts)
+    filled = np.flatnonzero(np.bincount(rows, minlength=size))
+    starts = np.searchsorted(rows, filled)
+
+    def per_learner(numbers: Floats) -> Floats:
+        sums = np.zeros(size, dtype=np.float32)
+        sums[filled] = np.add.reduceat(numbers, starts) if len(starts) else 0.0
+        return sums
+
+    heard = np.ones(len(rows), dtype=np.float32) if said is None else said.astype(np.float32)
+    counts = np.maximum(per_learner(heard), 1.0)
+    means = per_learner(values * heard) / counts
+    deviations = (values - means[rows]) * heard
+    spread = np.sqrt(per_learner(np.square(deviations)) / counts)
     inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), 1.0 / np.maximum(spread, 1e-6), 0.0)
-    return (deviations * inverse[rows]).astype(np.float32), inverse.astype(np.float32)
+    return deviations * inverse[rows].astype(np.float32), inverse.astype(np.float32)
 
 
 def _add_level(bias: Floats, learners: Sequence[Learner], rows: Indices, courses: Indices, universe: Universe) -> None:

@@ -20,10 +20,10 @@ Order = NDArray[np.int64]
 class Reach:
     """How many courses each source brings in, per course of the list wanted; `fresh`: places kept for new courses."""
 
-    index: float = 1.2
-    item_item: float = 0.5
-    content: float = 0.4
-    popular: float = 0.2
+    index: float = 1.0
+    item_item: float = 0.4
+    content: float = 0.3
+    popular: float = 0.1
     fresh: float = 0.05
 
 
@@ -72,7 +72,7 @@ def candidates_of(
     `orders`: all courses by popularity, and those that are trending, best first.
     """
     popular, trending = orders
-    chosen = _indexed(evidence, preferred, universe, round(limit * REACH.index))
+    chosen = _near(evidence, preferred, universe, round(limit * REACH.index))
     taste = evidence.content if evidence.interest is None else evidence.content + evidence.interest
     chosen |= _largest(evidence.item_item, preferred, round(limit * REACH.item_item), limit)
     chosen |= _largest(taste, preferred, round(limit * REACH.content), limit)
@@ -88,11 +88,18 @@ def candidates_of(
     return Candidates(chosen, fresh)
 
 
-def _indexed(evidence: Evidence, preferred: Mask, universe: Universe, count: int) -> Mask:
-    """Return the `count` preferred courses that the index finds first, none for learners of whom nothing is known.
+def _near(evidence: Evidence, preferred: Mask, universe: Universe, count: int) -> Mask:
+    """Return the `count` preferred courses of the greatest logits but for the MLP; none for silent learners."""
+    if evidence.shallow is None:
+        return _indexed(evidence, preferred, universe, count)
+    found, known = np.zeros_like(preferred), universe.num_known
+    found[:, :known] = _largest(evidence.shallow, preferred[:, :known], count, count, floor=-np.inf)
+    found[evidence.silent] = False
+    return found
 
-    Looks deeper for those learners of whose nearest courses too many are barred.
-    """
+
+def _indexed(evidence: Evidence, preferred: Mask, universe: Universe, count: int) -> Mask:
+    """Return what `_near` does, from the index; looks deeper where too many of the nearest courses are barred."""
     found = np.zeros_like(preferred)
     prepared = universe.prepared.collaborative
     if prepared is None or evidence.vectors is None:
@@ -116,21 +123,19 @@ _SPARE = 32
 _DEEPER = 4
 
 
-def _largest(scores: Floats, preferred: Mask, count: int, ties: int) -> Mask:
-    """Return the preferred courses with the `count` largest scores above 0, and up to `ties` that tie with the last."""
+def _largest(scores: Floats, preferred: Mask, count: int, ties: int, floor: float = 1e-12) -> Mask:
+    """Return the preferred courses with the `count` largest scores of at least `floor`, and up to `ties` ties of the last."""
     size = scores.shape[1]
     count = min(count, size)
     if count == 0:
         return np.zeros_like(preferred)
-    falling = scores * -preferred.astype(np.float32)
+    falling = -scores  # the smallest are sought: what is 0 in most places is not slowly partitioned at that end
+    falling[~preferred] = np.inf
     last = -np.partition(falling, count - 1, axis=1)[:, count - 1]  # (B,)
-    mask: Mask = falling <= -np.maximum(last, _TINY)[:, None]
+    mask: Mask = (falling <= -np.maximum(last, floor)[:, None]) & preferred
     for row in np.flatnonzero(np.count_nonzero(mask, axis=1) > count + ties).tolist():
         mask[row, np.flatnonzero(falling[row] == -last[row])[ties:]] = False
     return mask
-
-
-_TINY = np.float32(1e-12)
 
 
 def _fresh(taste: Floats, preferred: Mask, universe: Universe, count: int) -> Mask | None:
