@@ -99,7 +99,10 @@ def _neighbourly(
     """Return (left, right), lists of (B, H, .) and (B, L, .), whose products are what item-item and content lose."""
     decay, height, histories = universe.prepared.decay, window.weights.shape[1], evidence.histories
     fade = fading(decay, np.arange(height)).astype(np.float32)
-    own, younger = window.weights * fade, window.weights * np.concatenate((np.zeros(1, np.float32), fade[:-1]))  # (B, H)
+    own, younger = (
+        window.weights * fade,
+        window.weights * np.concatenate((np.zeros(1, np.float32), fade[:-1])),
+    )  # (B, H)
     ages, older_weights = histories.ages[window.older], histories.weights[window.older]
     shift = (older_weights * (fading(decay, ages) - fading(decay, ages - 1))).astype(np.float32)  # (O,)
     beyond = np.bincount(histories.owners[window.older], np.abs(older_weights) * fading(decay, ages - 1), len(own))

@@ -117,7 +117,7 @@ def _standardise(values: Floats, rows: Indices, said: Mask | None, size: int) ->
     deviations = (values - means[rows]) * heard
     spread = np.sqrt(per_learner(np.square(deviations)) / counts)
     inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), 1.0 / np.maximum(spread, 1e-6), 0.0)
-    return deviations * inverse[rows].astype(np.float32), inverse.astype(np.float32)
+    return (deviations * inverse[rows]).astype(np.float32), inverse.astype(np.float32)
 
 
 def _add_level(bias: Floats, learners: Sequence[Learner], rows: Indices, courses: Indices, universe: Universe) -> None:

@@ -21,8 +21,8 @@ from schemas.courses import Course
 
 __all__ = ["Recommendation", "Recommender", "prepare"]
 
-BATCH: Final = 32
-"""Learners at a time: what is computed of them for every course, 20 bytes a learner and course, stays in the cache."""
+BATCH: Final = 64
+"""Learners at a time: what is computed of them for every course, 20 bytes a learner and course, stays small."""
 
 
 class Recommender:

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from recommender.content import fit_text
 from recommender.fold import FoldedLearner
 from recommender.history import Learner, learner_of
 from recommender.index import Index
+from recommender.listing import Ranked
 from recommender.model import LAYERS, Ease, Floats, Model, NeuMF, Rows
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
+from schemas.candidates import Version
 from schemas.events import Completed, Enrolled, Progressed, Rated
 
 DIMENSIONS = 64
@@ -122,7 +125,7 @@ def by_stage(runs: int, learners: list[Learner], recommender: Recommender, limit
         for name, function in original.items():
             setattr(stages, name, clock.timed(STAGES[name], function))
         try:
-            recommender.recommend(learners, limit)
+            recommender.rank(learners, limit)
         finally:
             for name, function in original.items():
                 setattr(stages, name, function)
@@ -146,6 +149,12 @@ STAGES = {
 }
 
 
+def renewed(ranked: list[Ranked]) -> list[Ranked]:
+    """Return the same lists without what was computed for packing before."""
+    fresh = {id(one.lists): replace(one.lists) for one in ranked}
+    return [one._replace(lists=fresh[id(one.lists)]) for one in ranked]
+
+
 def measure(courses: int, num_learners: int, limit: int, runs: int) -> dict[str, float]:
     """Return microseconds a learner by stage."""
     random = np.random.default_rng(courses)
@@ -159,9 +168,12 @@ def measure(courses: int, num_learners: int, limit: int, runs: int) -> dict[str,
         )
     }
     found |= by_stage(runs, learners, recommender, limit)
-    whole = median_us(runs, num_learners, lambda: recommender.recommend(learners, limit))
+    version = Version(1, 1, 1, 1)
+    ranked = recommender.rank(learners, limit)
+    found["pack"] = median_us(runs, num_learners, lambda: [one.pack(version, 1) for one in renewed(ranked)])
+    whole = median_us(runs, num_learners, lambda: recommender.rank(learners, limit))
     scored = recommender.components(learners, limit)
-    return {**found, "recommend": whole, "pairs ranked": len(scored.rows) / num_learners}
+    return {**found, "learners to lists": whole, "pairs ranked": len(scored.rows) / num_learners}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,12 +129,17 @@ def test_only_courses_in_declared_languages_while_there_are_enough() -> None:
     assert len(scored.courses) >= 20
 
 
-def test_the_index_is_searched_deeper_where_most_of_what_is_near_is_barred() -> None:
+def test_faiss_finds_what_scoring_all_courses_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the learners has refused nearly all, so that the index must be searched deeper."""
     ids = RECOMMENDER.course_ids
     refusing = Learner((Entry("c00", 1.0, 1, bytes(16)),), frozenset({"c00"}), frozenset(ids[1 : COURSES - 12]))
-    scored = RECOMMENDER.components([refusing], 10)
-    left = {course for course in range(COURSES - 12, COURSES) if RECOMMENDER.universe.active[course]}
-    assert left <= set(scored.courses.tolist())
+    learners = [refusing, learner_from([(3, 1.0), (9, 0.5)]), Learner(), Learner(profile=Profile(languages=("en",)))]
+    monkeypatch.setattr("recommender.index.EXACT_UP_TO", 0)
+    searched = Recommender(prepare(MODEL), CATALOGUE, popularity_of(COUNTS)).components(learners, 10)
+    scored = RECOMMENDER.components(learners, 10)
+    np.testing.assert_array_equal(searched.rows, scored.rows)
+    np.testing.assert_array_equal(searched.courses, scored.courses)
+    np.testing.assert_allclose(searched.values, scored.values, atol=1e-4)
 
 
 def test_ties_do_not_bring_in_the_whole_catalogue() -> None:
