@@ -160,7 +160,8 @@ def _tower(prepared: Collaborative, evidence: Evidence, universe: Universe, wind
     powers = np.power(neumf.decays, np.arange(MAX_CAUSES)[:, None], dtype=np.float32)  # (ages, K)
     powers = np.vstack([powers, np.zeros_like(powers[:1])])  # age -1: nothing makes the newest entry younger
     weights = (window.weights * known)[:, None]  # (B, 1, H)
-    own, younger = (weights * powers[one].transpose(0, 2, 1) for one in (ages, ages - 1))  # (B, K, H)
+    # In C order: the tables that follow take over the order of these.
+    own, younger = (np.ascontiguousarray(weights * powers[one].transpose(0, 2, 1)) for one in (ages, ages - 1))
     others = _without(own, younger, known[:, None])  # (B, K, H, H)
     sums, mass = _beyond(prepared, evidence, universe, window)
     growth = np.where(neumf.decays > 0, 1 / np.maximum(neumf.decays, 1e-9), 0.0)[:, None].astype(np.float32)

@@ -124,7 +124,7 @@ _DEEPER = 4
 
 
 def _largest(scores: Floats, preferred: Mask, count: int, ties: int, floor: float = 1e-12) -> Mask:
-    """Return the preferred courses with the `count` largest scores of at least `floor`, and up to `ties` ties of the last."""
+    """Return the preferred courses of the `count` largest scores from `floor` on, and up to `ties` ties of the last."""
     size = scores.shape[1]
     count = min(count, size)
     if count == 0:
