@@ -62,4 +62,8 @@ class Index:
 
     def scores(self, queries: Floats) -> Floats | None:
         """Return the scores of all courses, (B, n); None if there are more than `EXACT_UP_TO`."""
-        return None if self._vectors is None else queries @ self._vectors
+        if self._vectors is None:
+            return None
+        with np.errstate(invalid="ignore"):  # a BLAS may raise the flag for lanes it does not use; all here is finite
+            found: Floats = queries @ self._vectors
+        return found
