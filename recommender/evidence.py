@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from recommender.content import matrix_of
 from recommender.history import Entry, Learner
+from recommender.index import queries_of
 from recommender.model import Floats
-from recommender.neighbours import Neighbours, decayed, lasting
-from recommender.tower import Histories, Vectors, encode, learner_vectors, shares
+from recommender.neighbours import Neighbours, decayed
+from recommender.tower import Histories, Vectors, encode, learner_vectors
 from recommender.universe import Mask, Universe
 
 
@@ -18,12 +19,14 @@ from recommender.universe import Mask, Universe
 class Evidence:
     """Of B learners over N courses. Content is an average cosine: over the history, own words counting as one entry."""
 
+    histories: Histories
     recent: Histories  # decayed, what has faded left out
-    entry_shares: Floats  # (E of recent, K), see `tower.shares`; 0 for courses that the model does not know
     vectors: Vectors | None
+    shallow: Floats | None  # (B, num_known), the logit but for the MLP; None without a network or for a large catalogue
     item_item: Floats  # (B, N)
     content: Floats  # (B, N), by history and signals
-    interest: Floats  # (B, N), by interests, goals and searches
+    interest: Floats | None  # (B, N), by interests, goals and searches; None if nobody has any
+    aside: Floats  # (B,), what the content's mass holds beside the history: signals and own words
     content_norms: Floats  # (B,), what the content of one entry is divided by
     lengths: NDArray[np.int64]  # (B,), known entries of positive weight
     silent: Mask  # (B,), nothing known of the learner: popular courses only
@@ -34,22 +37,26 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
     histories = encode(learners, universe.index_of)
     recent = decayed(histories, universe.prepared.decay)
     signals = encode([_signal_learner(learner) for learner in learners], universe.index_of)
-    vectors, entry_shares = _tower(histories, universe)
     words = [_words(learner) for learner in learners]
     spoke = np.array([bool(text) for text in words], dtype=np.bool_)
-    norms = _mass(recent) + _mass(signals) + spoke
+    aside = _mass(signals) + spoke
+    norms = _mass(recent) + aside
     norms32: Floats = np.where(norms > 0, norms, 1.0).astype(np.float32)
-    lengths = np.bincount(histories.owners[histories.weights > 0], minlength=len(learners))
-    heard = np.bincount(histories.owners, minlength=len(learners)) + np.diff(signals.starts)
+    heard = np.diff(histories.starts) + np.diff(signals.starts)
+    content = _neighbourly(universe.content, recent, signals, len(universe))
+    content /= norms32[:, None]
+    vectors = _vectors(histories, universe)
     return Evidence(
+        histories=histories,
         recent=recent,
-        entry_shares=entry_shares[lasting(histories, universe.prepared.decay)],
         vectors=vectors,
+        shallow=_shallow(vectors, universe),
         item_item=_neighbourly(universe.item_item, recent, signals, len(universe)),
-        content=_neighbourly(universe.content, recent, signals, len(universe)) / norms32[:, None],
-        interest=_interest(words, universe) / norms32[:, None],
+        content=content,
+        interest=_interest(words, norms32, universe),
+        aside=aside.astype(np.float32),
         content_norms=norms32,
-        lengths=lengths,
+        lengths=np.bincount(histories.owners[histories.weights > 0], minlength=len(learners)),
         silent=(heard == 0) & ~spoke,
     )
 
@@ -62,23 +69,27 @@ def _mass(histories: Histories) -> NDArray[np.float64]:
     return np.bincount(histories.owners, np.abs(histories.weights), len(histories)).astype(np.float64)
 
 
-def _tower(histories: Histories, universe: Universe) -> tuple[Vectors | None, Floats]:
-    """Return the learners' vectors, and the share of each entry in them, (E, K)."""
+def _vectors(histories: Histories, universe: Universe) -> Vectors | None:
     prepared = universe.prepared.collaborative
     if prepared is None:
-        return None, np.zeros((len(histories.courses), 0), dtype=np.float32)
+        return None
     known = histories.courses < universe.num_known
-    trained = histories.keep(known)
-    parts = np.zeros((len(known), len(prepared.neumf.decays)), dtype=np.float32)
-    parts[known] = shares(prepared.neumf.decays, trained)
-    return learner_vectors(prepared.neumf, trained), parts
+    return learner_vectors(prepared.neumf, histories if known.all() else histories.keep(known))
+
+
+def _shallow(vectors: Vectors | None, universe: Universe) -> Floats | None:
+    prepared = universe.prepared.collaborative
+    if prepared is None or vectors is None:
+        return None
+    return prepared.index.scores(queries_of(prepared.neumf, vectors.gmf))
 
 
 def _neighbourly(neighbours: Neighbours | None, recent: Histories, signals: Histories, size: int) -> Floats:
-    if neighbours is None:
-        return np.zeros((len(recent), size), dtype=np.float32)
-    scores = neighbours.scores(recent)
-    return scores + neighbours.scores(signals) if len(signals.courses) else scores
+    scores = np.zeros((len(recent), size), dtype=np.float32)
+    if neighbours is not None:
+        neighbours.add_scores(scores, recent)
+        neighbours.add_scores(scores, signals)
+    return scores
 
 
 def _words(learner: Learner) -> str:
@@ -87,10 +98,11 @@ def _words(learner: Learner) -> str:
     return "\n".join((*own, profile.level) if own else ())
 
 
-def _interest(words: Sequence[str], universe: Universe) -> Floats:
-    result = np.zeros((len(words), len(universe)), dtype=np.float32)
+def _interest(words: Sequence[str], norms: Floats, universe: Universe) -> Floats | None:
     asked = [row for row, text in enumerate(words) if text]
-    if asked:
-        queries = universe.prepared.vectoriser.rows(words[row] for row in asked)
-        result[asked] = (matrix_of(queries) @ universe.words).toarray()
+    if not asked:
+        return None
+    result = np.zeros((len(words), len(universe)), dtype=np.float32)
+    queries = universe.prepared.vectoriser.rows(words[row] for row in asked)
+    result[asked] = (matrix_of(queries) @ universe.words).toarray() / norms[asked, None]
     return result

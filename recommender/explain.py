@@ -1,79 +1,114 @@
-"""Why a course stands in a list: which component speaks most for it, and which course of the history caused it."""
+"""Why a course stands in a list: which component speaks most for it, and which course of the history caused it.
+
+A cause is true by construction: without that entry of the history the course's score is lower, all else (candidates,
+weights of the blend, means and deviations) held fixed. `leave_out` says what the linear parts lose; the MLP is run for
+the entries named, and a name that does not stand is given up for the next one.
+"""
+
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.evidence import Evidence
+from recommender.history import Learner
+from recommender.leave_out import Window, lost_of, window_of
 from recommender.model import Floats
+from recommender.neumf import Scorer
 from recommender.rank import Indices, Scored
-from recommender.universe import Universe
+from recommender.universe import Mask, Universe
 from schemas.candidates import Source
 
 _SPEAKERS = np.array([Source.COLLABORATIVE, Source.CONTENT, Source.POPULAR, Source.TRENDING], dtype=np.int64)
+_CAUSED: Final = (Source.COLLABORATIVE, Source.CONTENT)
+_SHOWN: Final = 10
+"""A new course among so many first stands there by its own merit, and has the reason for it."""
+_TRIES: Final = 3
+"""Entries that are tried for a course before it is left without a cause."""
+EXPLAINED: Final = 100
+"""Places of a list that are given causes: nobody reads further."""
+_ROUNDING: Final = 1e-5
+"""What a score must fall by, as part of what its components add to it: more than float32 rounds."""
 
 
-def sources_of(scored: Scored, weights: Floats, evidence: Evidence, pairs: Indices, num_known: int) -> Indices:
-    """Return the `Source` of each of these pairs; `weights` are the blend's, (B, 5)."""
+def sources_of(
+    scored: Scored, weights: Floats, evidence: Evidence, pairs: Indices, places: Indices, num_known: int
+) -> Indices:
+    """Return the `Source` of each of these pairs and places; `weights` are the blend's, (B, 5)."""
     rows, courses = scored.rows[pairs], scored.courses[pairs]
     parts = scored.z[pairs] * weights[rows]
-    said = (np.abs(weights) * scored.inverse > 0)[rows]
-    speakers = np.column_stack([parts[:, 0] + parts[:, 1], parts[:, 2], parts[:, 3], parts[:, 4]])
-    audible = np.column_stack([said[:, 0] | said[:, 1], said[:, 2], said[:, 3], said[:, 4]])
-    sources: Indices = _SPEAKERS[np.where(audible, speakers, -np.inf).argmax(axis=1)]
-    sources[~audible.any(axis=1) | evidence.silent[rows]] = Source.POPULAR
+    said = np.abs(weights) * scored.inverse > 0
+    merge = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float32)
+    audible = said.astype(np.float32) @ merge > 0  # (B, 4)
+    heard = np.where(audible, 0.0, -np.inf).astype(np.float32)
+    sources: Indices = _SPEAKERS[(parts @ merge + heard[rows]).argmax(axis=1)]
+    sources[(~audible.any(axis=1) | evidence.silent)[rows]] = Source.POPULAR
     sources[(courses >= num_known) & (sources != Source.CONTENT)] = Source.NEW
-    asked = evidence.interest[rows, courses] > np.maximum(evidence.content[rows, courses], 0)
-    sources[(sources == Source.CONTENT) & asked] = Source.INTERESTS
+    if evidence.interest is not None:
+        asked = evidence.interest[rows, courses] > np.maximum(evidence.content[rows, courses], 0)
+        sources[(sources == Source.CONTENT) & asked] = Source.INTERESTS
+    sources[scored.fresh[pairs] & (places >= _SHOWN)] = Source.NEW
     return sources
 
 
 def causes_of(
-    scored: Scored, weights: Floats, evidence: Evidence, universe: Universe, pairs: Indices, places: Indices, limit: int
+    learners: Sequence[Learner],
+    scored: Scored,
+    weights: Floats,
+    evidence: Evidence,
+    universe: Universe,
+    pairs: Indices,
+    places: Indices,
+    sources: Indices,
 ) -> NDArray[np.int32]:
     """Return the place in the learner's entries of what adds most to each pair's score, (pairs,); -1 for none."""
-    recent, rows = evidence.recent, scored.rows[pairs]
-    chosen = np.full((len(recent), limit), -1, dtype=np.int64)
-    chosen[rows, places] = scored.courses[pairs]
-    slots = np.full((len(recent), len(universe)), -1, dtype=np.int16)
-    slots[rows, scored.courses[pairs]] = places
-    factors = weights * scored.inverse  # (B, 5), what one unit of a component adds to the score
-    table = _neighbourly(evidence, universe, factors, slots, limit)
-    _add_gmf(table, evidence, universe, factors[:, 0], chosen)
-    table[recent.weights <= 0] = -np.inf
-    own = slots[recent.owners, recent.courses]
-    table[own >= 0, own[own >= 0]] = -np.inf  # a course is no reason for itself
-    causes = np.full((len(recent), limit), -1, dtype=np.int32)
-    for row, (start, end) in enumerate(zip(recent.starts[:-1], recent.starts[1:], strict=True)):
-        if start < end:
-            part = table[start:end]
-            strongest = part.argmax(axis=0)
-            adds = part[strongest, np.arange(limit)] > 0
-            causes[row] = np.where(adds, recent.positions[start:end][strongest], -1)
-    return causes[rows, places]
+    window, wanted = window_of(evidence), np.isin(sources, _CAUSED) & (places < EXPLAINED)
+    if not window.positions.size or not wanted.any():
+        return np.full(len(pairs), -1, dtype=np.int32)
+    rows, factors = scored.rows[pairs], weights * scored.inverse  # (B, 5), what one unit of a component adds
+    shape = (len(learners), int(places[wanted].max()) + 1)
+    cells = rows * shape[1] + places  # of a wanted pair in the table of learners and places
+    courses, contents = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+    courses.flat[cells[wanted]] = scored.courses[pairs[wanted]]
+    contents.flat[cells[wanted]] = scored.values[pairs[wanted], 2]
+    lost = lost_of(evidence, universe, window, courses, contents, factors)
+    falls = lost.scores
+    falls += np.where(_nameable(learners, window), 0.0, -np.inf).astype(np.float32)[:, None]
+    falls = falls.reshape(-1, falls.shape[2])  # (B * L, H)
+    margins = _ROUNDING * (np.abs(factors[rows, :3]) * (np.abs(scored.values[pairs, :3]) + 1e-3)).sum(axis=1)
+    scorer = universe.prepared.collaborative.scorer if universe.prepared.collaborative else None
+    causes, left = np.full(len(pairs), -1, dtype=np.int32), np.flatnonzero(wanted)
+    for _ in range(_TRIES):
+        entry = falls[cells[left]].argmax(axis=1)
+        fall = falls[cells[left], entry]
+        left, entry, fall = (one[fall > margins[left]] for one in (left, entry, fall))
+        row = rows[left]
+        if lost.halves is not None and scorer is not None:
+            deep = _deep_without(scorer, lost.halves[row, entry], scored, pairs[left], universe.num_known)
+            fall = fall + factors[row, 0] * (scored.deep[pairs[left]] - deep)
+        true = fall > margins[left]
+        causes[left[true]] = window.positions[row[true], entry[true]]
+        left, entry = left[~true], entry[~true]
+        falls[cells[left], entry] = -np.inf
+    return causes
 
 
-def _neighbourly(
-    evidence: Evidence, universe: Universe, factors: Floats, slots: NDArray[np.int16], limit: int
-) -> Floats:
-    """Return what each entry adds by item-item and content, (E, limit)."""
-    recent = evidence.recent
-    owners = recent.owners
-    content = factors[:, 2] / evidence.content_norms
-    table = universe.content.contributions(recent, slots, limit) * content[owners, None]
-    if universe.item_item is not None:
-        table += universe.item_item.contributions(recent, slots, limit) * factors[owners, 1, None]
-    return table
+def _deep_without(scorer: Scorer, halves: Floats, scored: Scored, pairs: Indices, num_known: int) -> Floats:
+    """Return the MLP's part of these pairs' logits with other learners' halves; 0 for new courses."""
+    courses, deep = scored.courses[pairs], np.zeros(len(pairs), dtype=np.float32)
+    if (known := courses < num_known).all():
+        return scorer.deep(halves, courses)
+    deep[known] = scorer.deep(halves[known], courses[known])
+    return deep
 
 
-def _add_gmf(table: Floats, evidence: Evidence, universe: Universe, factors: Floats, chosen: NDArray[np.int64]) -> None:
-    """Add to `table` what each entry adds to the GMF part of the logit: an exact decomposition of that part."""
-    prepared, recent = universe.prepared.collaborative, evidence.recent
-    if prepared is None:
-        return
-    known = np.minimum(recent.courses, universe.num_known - 1)  # new courses have shares of 0
-    vectors = np.zeros((len(known), prepared.explained.shape[1]), dtype=np.float32)
-    for k in range(evidence.entry_shares.shape[1]):
-        vectors += evidence.entry_shares[:, k, None] * prepared.entry_vectors[k][known]  # (E, d)
-    targets = prepared.explained[np.minimum(chosen, universe.num_known)]  # (B, limit, d); -1 and new: the zero row
-    for row, (start, end) in enumerate(zip(recent.starts[:-1], recent.starts[1:], strict=True)):
-        table[start:end] += vectors[start:end] @ targets[row].T * factors[row]
+def _nameable(learners: Sequence[Learner], window: Window) -> Mask:
+    """Return which entries may be named: courses that were taken, of positive weight, (B, H)."""
+    nameable: Mask = window.weights > 0
+    for row, learner in enumerate(learners):
+        if len(learner.taken) < len(learner.entries):
+            for place in np.flatnonzero(nameable[row]).tolist():
+                entry = learner.entries[window.positions[row, place]]
+                nameable[row, place] = entry.course_id in learner.taken
+    return nameable

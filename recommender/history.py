@@ -6,6 +6,8 @@ evaluation, replay and serving see the same history.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +18,7 @@ from schemas.registers import (
     FEEDBACK_CODES,
     STAMP_BYTES,
     Rank,
-    split_record,
+    register_bytes,
     unpack_fraction,
     unpack_score,
     unpack_stamp,
@@ -28,6 +30,12 @@ MAX_SIGNALS: Final = 20
 
 _NOT_FOR_ME: Final = FEEDBACK_CODES["not_for_me"]
 _USEFUL: Final = FEEDBACK_CODES["useful"]
+_DROPPED, _PROGRESSED, _COMPLETED = int(Rank.DROPPED), int(Rank.PROGRESSED), int(Rank.COMPLETED)
+_SCORED: Final = (int(Rank.RATED), int(Rank.GRADED))
+_REGISTER_BYTES: Final = {int(rank): register_bytes(rank, b"") for rank in (*Rank,)[: Rank.RATED]}
+_PLACE: Final = itemgetter(2, 3, 0)
+"""An entry's place in the history: occurred_us, event id, course."""
+
 _words: Final = msgspec.json.Decoder(tuple[str, ...])
 _word: Final = msgspec.json.Decoder(str)
 
@@ -92,24 +100,38 @@ def scale_place(register: bytes) -> float:
     return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
 
 
-def record_weight(registers: Mapping[int, bytes], weights: Weights = WEIGHTS) -> float:
-    """Return the weight of a course from the registers of its record, by kind.
+def record_of(packed: bytes, weights: Weights = WEIGHTS) -> tuple[float, int, bytes]:
+    """Return weight, occurred_us and event id of a course from its packed record.
+
+    The last two are the enrolment's, else the earliest register's. Reads in place: this runs for every course of every
+    learner whose list is made.
 
     >>> from schemas.registers import pack_stamp
-    >>> record_weight({ENROLMENT: pack_stamp(1, Rank.ENROLLED, "e"), 4: pack_stamp(2, Rank.COMPLETED, "f")})
-    1.5
+    >>> record_of(pack_stamp(1, Rank.ENROLLED, "e") + pack_stamp(2, Rank.COMPLETED, "f"))[:2]
+    (1.5, 1)
     """
-    enrolment = registers.get(ENROLMENT)
-    dropped = enrolment is not None and enrolment[7] & 15 == Rank.DROPPED
-    weight = weights.dropped if dropped else weights.enrolled
-    if Rank.COMPLETED in registers:
-        weight += weights.completed
-    elif Rank.PROGRESSED in registers:
-        weight += weights.progressed * unpack_fraction(registers[Rank.PROGRESSED])
-    for kind in (Rank.RATED, Rank.GRADED):
-        if kind in registers:
-            weight += weights.score_low + (weights.score_high - weights.score_low) * scale_place(registers[kind])
-    return weight
+    stamp, weight, adds, at = packed[:STAMP_BYTES], weights.enrolled, 0.0, 0
+    enrolled = stamp[7] & 15 <= _DROPPED  # registers stand in the order of their kinds
+    while at < len(packed):
+        rank = packed[at + 7] & 15
+        if rank == _DROPPED:
+            weight = weights.dropped
+        elif rank == _PROGRESSED:
+            adds = weights.progressed * _fraction_of(packed[at + STAMP_BYTES : at + STAMP_BYTES + 4])
+        elif rank == _COMPLETED:
+            adds = weights.completed
+        elif rank in _SCORED:
+            place = scale_place(packed[at : at + STAMP_BYTES + 12])
+            weight, adds = weight + adds + weights.score_low + (weights.score_high - weights.score_low) * place, 0.0
+        if not enrolled:
+            stamp = min(stamp, packed[at : at + STAMP_BYTES])
+        at += _REGISTER_BYTES.get(rank) or register_bytes(rank, packed, at)
+    return weight + adds, int.from_bytes(stamp[:8], "big") >> 4, stamp[8:]
+
+
+@lru_cache(4_096)
+def _fraction_of(value: bytes) -> float:
+    return unpack_fraction(bytes(STAMP_BYTES) + value)
 
 
 def record_stamp(registers: Mapping[int, bytes]) -> tuple[int, bytes]:
@@ -128,14 +150,15 @@ def _entries(
 ) -> tuple[Entry, ...]:
     entries = []
     for course_id, packed in records.items():
-        registers = split_record(packed)
-        weight = record_weight(registers, weights) + opinions.get(course_id, (0.0, b""))[0]
-        entries.append(Entry(course_id, weight, *record_stamp(registers)))
+        weight, occurred_us, event_id = record_of(packed, weights)
+        if course_id in opinions:
+            weight += opinions[course_id][0]
+        entries.append(Entry(course_id, weight, occurred_us, event_id))
     for course_id, (weight, register) in opinions.items():
         if course_id not in records:
             stamp = unpack_stamp(register)
             entries.append(Entry(course_id, weight, stamp.occurred_us, stamp.event_id))
-    entries.sort(key=lambda entry: (entry.occurred_us, entry.event_id, entry.course_id))
+    entries.sort(key=_PLACE)
     return tuple(entries)
 
 
@@ -187,12 +210,12 @@ def learner_of(
         if register[STAMP_BYTES] == _NOT_FOR_ME:
             refused.add(course_id)
     soft = activity or {}
-    known = {course_id for course_id, packed in records.items() if packed}
+    known = {course_id: packed for course_id, packed in records.items() if packed}
     return Learner(
-        entries=_entries({course_id: records[course_id] for course_id in known}, opinions, weights),
+        entries=_entries(known, opinions, weights),
         taken=frozenset(known),
         refused=frozenset(refused),
         profile=profile_of(profile or {}),
-        signals=_signals(soft, known | opinions.keys(), weights),
+        signals=_signals(soft, known.keys() | opinions.keys(), weights),
         queries=tuple(query for _, query in unpack_searches(soft.get(SEARCHES, b""))),
     )

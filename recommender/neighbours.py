@@ -12,19 +12,23 @@ from recommender.tower import Histories
 NEGLIGIBLE: Final = 1e-3
 """Entries that have decayed below this share of their weight no longer count."""
 
+_CHUNK: Final = 256
+"""Entries at a time: bounds the memory that a long history takes."""
 
-def lasting(histories: Histories, decay: float) -> NDArray[np.bool_]:
-    """Return which entries have not become negligible, (E,)."""
-    mask: NDArray[np.bool_] = np.power(decay, histories.ages, dtype=np.float64) >= NEGLIGIBLE
-    return mask
+Places = NDArray[np.int64]
+
+
+def fading(decay: float, ages: Places) -> NDArray[np.float64]:
+    """Return `decay ** age`, 0 where that is negligible."""
+    factors = np.power(decay, ages, dtype=np.float64)
+    return np.where(factors >= NEGLIGIBLE, factors, 0.0)
 
 
 def decayed(histories: Histories, decay: float) -> Histories:
     """Return the histories with weights `w * decay ** age`, without what has become negligible."""
-    factors = np.power(decay, histories.ages, dtype=np.float64)
+    factors = fading(decay, histories.ages)
     weights = (histories.weights * factors).astype(np.float32)
-    faded = Histories(histories.starts, histories.courses, weights, histories.positions)
-    return faded.keep(lasting(histories, decay))
+    return Histories(histories.starts, histories.courses, weights, histories.positions).keep(factors > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,21 +54,32 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def scores(self, histories: Histories) -> Floats:
-        """Return what each history adds up to for each course, (B, N)."""
-        shape = (len(histories), len(self))
-        cells = histories.owners[:, None] * shape[1] + self.indices[histories.courses]  # (E, m)
-        values = self.weights[histories.courses] * histories.weights[:, None]
-        total = np.bincount(cells.ravel(), values.ravel(), shape[0] * shape[1])
-        return total.astype(np.float32).reshape(shape)
+    def add_scores(self, scores: Floats, histories: Histories) -> None:
+        """Add what each history adds up to for each course to `scores`, (B, N), contiguous."""
+        flat = scores.reshape(-1)
+        for start in range(0, len(histories.courses), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            courses = histories.courses[part]
+            cells = self.indices[courses] + (histories.owners[part] * len(self))[:, None]  # (E, m)
+            values = self.weights[courses] * histories.weights[part, None]
+            np.add.at(flat, cells.ravel(), values.ravel())
 
-    def contributions(self, histories: Histories, slots: NDArray[np.int16], width: int) -> Floats:
-        """Return what each entry adds to each chosen course of its learner, (E, width).
+    def hits(
+        self, courses: Integers | Places, owners: Places, slots: NDArray[np.int16]
+    ) -> tuple[Places, Places, Floats]:
+        """Return (entry, slot, weight) wherever a chosen course is among the neighbours of an entry of its learner.
 
-        `slots`, (B, N): the place of a course among the learner's chosen ones, or -1.
+        `slots`, (B, N): the slot of a chosen course in the list of its learner, or -1.
         """
-        place = slots[histories.owners[:, None], self.indices[histories.courses]]  # (E, m)
-        values = self.weights[histories.courses] * histories.weights[:, None]
-        table = np.zeros((len(histories.courses), width + 1), dtype=np.float32)
-        table[np.arange(len(table))[:, None], place] = values  # -1: the last column, cut off
-        return table[:, :width]
+        flat, found = slots.reshape(-1), [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
+        width = self.indices.shape[1]
+        for start in range(0, len(courses) if width else 0, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            cells = self.indices[courses[part]] + (owners[part] * len(self))[:, None]  # (E, m)
+            slot = flat.take(cells.ravel())
+            hit = np.flatnonzero(slot >= 0)
+            entry, place = np.divmod(hit, width)
+            entry += start
+            found.append((entry, slot[hit].astype(np.int64), self.weights[courses[entry], place]))
+        entries, chosen, weights = zip(*found, strict=True)
+        return np.concatenate(entries), np.concatenate(chosen), np.concatenate(weights)

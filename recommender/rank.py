@@ -7,13 +7,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.blend import Blend
 from recommender.evidence import Evidence
+from recommender.history import Learner
 from recommender.model import Floats
+from recommender.retrieve import Candidates
 from recommender.universe import Mask, Universe
 from schemas.candidates import COMPONENTS
 
 FOREIGN: Final = 16.0
 """Taken from the score of a course in none of the learner's languages: more than blended z-scores differ by."""
+
+SAME_LEVEL: Final = 0.1
+"""Added to the score of a course at the level that the learner declares: it decides among near equals."""
+
+COLD_CONTENT: Final = 1.5
+"""Least weight of content, in parts of all others, for a learner without a history: the log that weights are fitted on
+holds no searches and no clicks, which are all that is known of such a learner."""
+
+_SILENT: Final = np.array([0, 0, 0, 1, 0], dtype=np.float32)
+_NOISE: Final = 1e-5
+"""What differs less than this part of its size is rounding."""
 
 Indices = NDArray[np.int64]
 
@@ -28,51 +42,99 @@ class Scored:
     z: Floats  # (P, 5)
     inverse: Floats  # (B, 5), 1 / standard deviation; 0 where a component says nothing
     lengths: NDArray[np.int64]  # (B,), known entries of positive weight: what the blend goes by
-    foreign: Mask  # (P,), in none of the learner's languages: listed after all others
+    deep: Floats  # (P,), the MLP's part of the logit
+    bias: Floats  # (P,), added to the blended score: `SAME_LEVEL`, and -`FOREIGN` for a course in a foreign language
+    fresh: Mask  # (P,), new courses that a place is kept for
 
 
 def score(
-    evidence: Evidence, chosen: Mask, preferred: Mask, universe: Universe, popular: Floats, trending: Floats
+    learners: Sequence[Learner],
+    evidence: Evidence,
+    candidates: Candidates,
+    preferred: Mask,
+    universe: Universe,
+    popularity: tuple[Floats, Floats],
 ) -> Scored:
-    """Return the component scores of the chosen candidates, (B, N); `preferred` ones come first."""
-    rows, courses = chosen.nonzero()
-    values = np.empty((len(rows), len(COMPONENTS)), dtype=np.float32)
+    """Return the component scores of the candidates; `popularity`: of all time and lately, (N,) each."""
+    size, num_courses = candidates.chosen.shape
+    cells = np.flatnonzero(candidates.chosen)  # (P,)
+    rows, courses = np.divmod(cells, max(num_courses, 1))
     known = courses < universe.num_known
-    values[:, 0] = _logits(evidence, rows, courses, known, universe)
-    values[:, 1] = evidence.item_item[rows, courses]
-    values[:, 2] = evidence.content[rows, courses] + evidence.interest[rows, courses]
-    values[:, 3] = popular[courses]
-    values[:, 4] = trending[courses]
-    z, inverse = np.empty_like(values), np.empty((len(chosen), len(COMPONENTS)), dtype=np.float32)
-    everywhere = np.ones(len(rows), dtype=np.bool_)
-    for column in range(len(COMPONENTS)):
-        said = known if column < 2 else everywhere
-        z[:, column], inverse[:, column] = _standardise(values[:, column], rows, said, len(chosen))
-    return Scored(rows, courses, values, z, inverse, evidence.lengths, ~preferred[rows, courses])
+    values = np.empty((len(COMPONENTS), len(rows)), dtype=np.float32)
+    values[0], deep = _logits(evidence, rows, courses, known, universe)
+    values[1] = evidence.item_item.take(cells)
+    values[2] = evidence.content.take(cells)
+    if evidence.interest is not None:
+        values[2] += evidence.interest.take(cells)
+    values[3:] = [one.take(courses) for one in popularity]
+    z, inverse = np.empty_like(values), np.empty((len(COMPONENTS), size), dtype=np.float32)
+    for column, one in enumerate(values):
+        said = known if column < 2 and not known.all() else None
+        z[column], inverse[column] = _standardise(one, rows, said, size)
+    bias = np.where(preferred.take(cells), 0.0, -FOREIGN).astype(np.float32)
+    _add_level(bias, learners, rows, courses, universe)
+    fresh = np.zeros(len(rows), np.bool_) if candidates.fresh is None else candidates.fresh.take(cells)
+    by_pair, z_by_pair, by_learner = (np.ascontiguousarray(one.T) for one in (values, z, inverse))
+    return Scored(rows, courses, by_pair, z_by_pair, by_learner, evidence.lengths, deep, bias, fresh)
 
 
-def _logits(evidence: Evidence, rows: Indices, courses: Indices, known: Mask, universe: Universe) -> Floats:
-    """Return NeuMF's logits; a course that the model does not know gets the least of its learner's."""
-    logits = np.zeros(len(rows), dtype=np.float32)
+def _logits(
+    evidence: Evidence, rows: Indices, courses: Indices, known: Mask, universe: Universe
+) -> tuple[Floats, Floats]:
+    """Return NeuMF's logits and their MLP parts; unknown courses get the least of their learner's."""
     prepared = universe.prepared.collaborative
     if prepared is None or evidence.vectors is None:
-        return logits
-    logits[known] = prepared.scorer.logits(evidence.vectors, rows[known], courses[known])
-    if not known.all():
-        least = np.full(len(evidence.lengths), np.inf, dtype=np.float32)
-        np.minimum.at(least, rows[known], logits[known])
-        logits[~known] = np.where(np.isfinite(least), least, 0.0)[rows[~known]]
-    return logits
+        return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.float32)
+    scorer, logits, deep = prepared.scorer, *np.zeros((2, len(rows)), dtype=np.float32)
+    own_rows, own_courses = rows[known], courses[known]
+    deep[known] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
+    if evidence.shallow is None:
+        logits[known] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
+    else:
+        logits[known] = evidence.shallow[own_rows, own_courses]
+    logits += deep
+    if known.all():
+        return logits, deep
+    least = np.full(len(evidence.lengths), np.inf, dtype=np.float32)
+    np.minimum.at(least, rows[known], logits[known])
+    logits[~known] = np.where(np.isfinite(least), least, 0.0)[rows[~known]]
+    return logits, deep
 
 
-def _standardise(values: Floats, rows: Indices, said: Mask, size: int) -> tuple[Floats, Floats]:
-    """Return z-scores within each learner, 0 where nothing is said, and 1 / standard deviation, (P,) and (B,)."""
-    counts = np.maximum(np.bincount(rows[said], minlength=size), 1)
-    means = np.bincount(rows[said], values[said], size) / counts
-    deviations = np.where(said, values - means[rows], 0.0)
-    spread = np.sqrt(np.bincount(rows, np.square(deviations), size) / counts)
-    inverse = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
+def _standardise(values: Floats, rows: Indices, said: Mask | None, size: int) -> tuple[Floats, Floats]:
+    """Return z-scores within each learner, 0 where nothing is `said`, and 1 / standard deviation, (P,) and (B,)."""
+    filled = np.flatnonzero(np.bincount(rows, minlength=size))
+    starts = np.searchsorted(rows, filled)
+
+    def per_learner(numbers: Floats) -> Floats:
+        sums = np.zeros(size, dtype=np.float32)
+        sums[filled] = np.add.reduceat(numbers, starts) if len(starts) else 0.0
+        return sums
+
+    heard = np.ones(len(rows), dtype=np.float32) if said is None else said.astype(np.float32)
+    counts = np.maximum(per_learner(heard), 1.0)
+    means = per_learner(values * heard) / counts
+    deviations = (values - means[rows]) * heard
+    spread = np.sqrt(per_learner(np.square(deviations)) / counts)
+    inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), 1.0 / np.maximum(spread, 1e-6), 0.0)
     return (deviations * inverse[rows]).astype(np.float32), inverse.astype(np.float32)
+
+
+def _add_level(bias: Floats, learners: Sequence[Learner], rows: Indices, courses: Indices, universe: Universe) -> None:
+    for row, learner in enumerate(learners):
+        if learner.profile.level:
+            first, last = np.searchsorted(rows, [row, row + 1])
+            bias[first:last] += SAME_LEVEL * universe.at_level(learner.profile.level)[courses[first:last]]
+
+
+def weights_of(blend: Blend, evidence: Evidence) -> Floats:
+    """Return the weights of the components for each learner, (B, 5)."""
+    weights = blend.rows(evidence.lengths)
+    cold = evidence.lengths == 0
+    others = np.abs(weights[cold]).sum(axis=1) - np.abs(weights[cold, 2])
+    weights[cold, 2] = np.maximum(weights[cold, 2], COLD_CONTENT * others)
+    weights[evidence.silent] = _SILENT
+    return weights
 
 
 def join_scored(parts: Sequence[Scored]) -> Scored:
@@ -85,14 +147,43 @@ def join_scored(parts: Sequence[Scored]) -> Scored:
 def totals_of(scored: Scored, weights: Floats) -> Floats:
     """Return the score of each pair under the blend's weights, (B, 5)."""
     totals: Floats = np.einsum("pc,pc->p", scored.z, weights[scored.rows])
-    return totals - FOREIGN * scored.foreign.astype(np.float32)
+    return totals + scored.bias
 
 
 def best(scored: Scored, totals: Floats, limit: int) -> tuple[Indices, Indices]:
-    """Return the pairs of the best `limit` candidates a learner, best first, ties by course; and their places."""
-    order = np.lexsort((scored.courses, -totals, scored.rows))
-    rows = scored.rows[order]
-    starts = np.searchsorted(rows, rows)  # first pair of the learner
-    places = np.arange(len(rows)) - starts
+    """Return the pairs of the best `limit` candidates a learner, best first, ties by course; and their places.
+
+    Fresh ones that are not among them take the last places.
+    """
+    order = descending(scored.rows, totals)
+    starts = np.searchsorted(scored.rows, np.arange(len(scored.lengths) + 1))
+    places = np.arange(len(order)) - starts[scored.rows]  # rows of `order` are those of `scored`
+    if scored.fresh.any():
+        order = _with_fresh(scored, order, limit)
+        rows = scored.rows[order]
+        return order, np.arange(len(order)) - np.searchsorted(rows, rows)
     kept = places < limit
     return order[kept], places[kept]
+
+
+def _with_fresh(scored: Scored, order: Indices, limit: int) -> Indices:
+    """Return the pairs that are kept, in their order: of each learner the fresh ones, and the best others."""
+    fresh, rows = scored.fresh[order], scored.rows
+    room = limit - np.bincount(rows[fresh], minlength=len(scored.lengths))  # for others
+    before: Indices = np.cumsum(~fresh) - ~fresh
+    better = before - before[np.searchsorted(rows, rows)]  # others of the learner that stand before
+    return order[fresh | (better < room[rows])]
+
+
+def descending(rows: Indices, totals: Floats) -> Indices:
+    """Return the order of pairs by row, then falling total, ties as they stand.
+
+    >>> descending(np.array([0, 0, 0, 1]), np.array([1, 3, 3, 9], dtype=np.float32)).tolist()
+    [1, 2, 0, 3]
+    """
+    bits = (0.0 - totals).astype(np.float32).view(np.int32).astype(np.int64)
+    rising = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) + 2**31  # integers that order as the floats do
+    width = len(rows).bit_length()
+    keys = np.sort(((rows << 32 | rising) << width) | np.arange(len(rows)))  # no two alike: one quick sort
+    order: Indices = keys & ((1 << width) - 1)
+    return order

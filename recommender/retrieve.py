@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +18,37 @@ Order = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reach:
-    """How many courses each source brings in, per course of the list wanted."""
+    """How many courses each source brings in, per course of the list wanted; `fresh`: places kept for new courses."""
 
-    index: float = 1.2
-    item_item: float = 0.5
-    content: float = 0.4
-    popular: float = 0.2
+    index: float = 1.0
+    item_item: float = 0.4
+    content: float = 0.3
+    popular: float = 0.1
+    fresh: float = 0.05
 
 
 REACH = Reach()
+FEWEST_FRESH = 2
+"""New courses a list has room for, however short it is."""
+
+
+class Candidates(NamedTuple):
+    """The candidates of B learners over N courses, and which of them are new courses that a place is kept for."""
+
+    chosen: Mask  # (B, N)
+    fresh: Mask | None  # (B, N), within `chosen`; None if there are no new courses
 
 
 def eligible_of(learners: Sequence[Learner], universe: Universe) -> Mask:
     """Return which courses may stand in whose list, (B, N): active, not taken, not refused."""
-    eligible = np.repeat(universe.active[None], len(learners), axis=0)
+    eligible, index_of = np.repeat(universe.active[None], len(learners), axis=0), universe.index_of
+    rows: list[int] = []
+    courses: list[int] = []
     for row, learner in enumerate(learners):
-        gone = learner.taken | learner.refused
-        known = [universe.index_of[course_id] for course_id in gone if course_id in universe.index_of]
-        eligible[row, known] = False
+        known = [index_of[course_id] for course_id in learner.taken | learner.refused if course_id in index_of]
+        courses += known
+        rows += [row] * len(known)
+    eligible[rows, courses] = False
     return eligible
 
 
@@ -52,54 +66,101 @@ def preferred_of(learners: Sequence[Learner], eligible: Mask, evidence: Evidence
 
 def candidates_of(
     evidence: Evidence, eligible: Mask, preferred: Mask, universe: Universe, orders: tuple[Order, Order], limit: int
-) -> Mask:
-    """Return the candidates, (B, N), at least `limit` a learner as far as there are eligible courses.
+) -> Candidates:
+    """Return the candidates, at least `limit` a learner as far as there are eligible courses.
 
     `orders`: all courses by popularity, and those that are trending, best first.
     """
     popular, trending = orders
-    chosen = _indexed(evidence, preferred, universe, round(limit * REACH.index))
-    chosen |= _largest(evidence.item_item, preferred, round(limit * REACH.item_item))
-    content = evidence.content + evidence.interest
-    chosen |= _largest(content, preferred, round(limit * REACH.content))
+    chosen = _near(evidence, preferred, universe, round(limit * REACH.index))
+    taste = evidence.content if evidence.interest is None else evidence.content + evidence.interest
+    chosen |= _largest(evidence.item_item, preferred, round(limit * REACH.item_item), limit)
+    chosen |= _largest(taste, preferred, round(limit * REACH.content), limit)
+    places = min(max(FEWEST_FRESH, round(limit * REACH.fresh)), limit // 2)
+    fresh = _fresh(taste, preferred, universe, places)
+    if fresh is not None:
+        chosen |= fresh
     reach = np.where(evidence.lengths == 0, limit, round(limit * REACH.popular))
-    chosen |= _first(preferred, popular, reach)
-    chosen |= _first(preferred, trending, np.where(evidence.silent, 0, reach))
-    chosen |= _first(preferred & ~chosen, popular, limit - chosen.sum(axis=1))
-    return chosen | _first(eligible & ~chosen, popular, limit - chosen.sum(axis=1))
+    _add_first(chosen, preferred, popular, reach)
+    _add_first(chosen, preferred, trending, np.where(evidence.silent, 0, reach))
+    for allowed in (preferred, eligible):
+        _add_first(chosen, allowed & ~chosen, popular, limit - np.count_nonzero(chosen, axis=1))
+    return Candidates(chosen, fresh)
 
 
-def _indexed(evidence: Evidence, eligible: Mask, universe: Universe, count: int) -> Mask:
-    """Return the `count` eligible courses that the index finds first, none for learners of whom nothing is known."""
-    found = np.zeros_like(eligible)
+def _near(evidence: Evidence, preferred: Mask, universe: Universe, count: int) -> Mask:
+    """Return the `count` preferred courses of the greatest logits but for the MLP; none for silent learners."""
+    if evidence.shallow is None:
+        return _indexed(evidence, preferred, universe, count)
+    found, known = np.zeros_like(preferred), universe.num_known
+    found[:, :known] = _largest(evidence.shallow, preferred[:, :known], count, count, floor=-np.inf)
+    found[evidence.silent] = False
+    return found
+
+
+def _indexed(evidence: Evidence, preferred: Mask, universe: Universe, count: int) -> Mask:
+    """Return what `_near` does, from the index; looks deeper where too many of the nearest courses are barred."""
+    found = np.zeros_like(preferred)
     prepared = universe.prepared.collaborative
     if prepared is None or evidence.vectors is None:
         return found
-    barred = (~eligible[:, : universe.num_known]).sum(axis=1)
-    courses, _ = prepared.index.search(
-        queries_of(prepared.neumf, evidence.vectors.gmf), count + int(barred.max(initial=0))
-    )
-    allowed = np.take_along_axis(eligible, courses, axis=1) & ~evidence.silent[:, None]
-    allowed &= np.cumsum(allowed, axis=1) <= count
-    np.put_along_axis(found, courses, allowed, axis=1)
+    queries = queries_of(prepared.neumf, evidence.vectors.gmf)
+    rows, depth = np.flatnonzero(~evidence.silent), count + _SPARE
+    while len(rows):
+        courses, _ = prepared.index.search(queries[rows], depth)
+        allowed = (courses >= 0) & preferred[rows[:, None], courses]  # -1: the index has no more
+        places = np.cumsum(allowed, axis=1)
+        allowed &= places <= count
+        row, place = allowed.nonzero()
+        found[rows[row], courses[row, place]] = True
+        short = (places[:, -1:] < count).ravel() & (depth < universe.num_known)
+        rows, depth = rows[short], depth * _DEEPER
     return found
 
 
-def _largest(scores: Floats, eligible: Mask, count: int) -> Mask:
-    """Return the eligible courses with the `count` largest scores above 0, and all that tie with the last."""
-    scores = np.where(eligible, scores, 0.0)
-    count = min(count, scores.shape[1])
+_SPARE = 32
+"""Courses more than wanted that are asked of the index: about as many as are taken."""
+_DEEPER = 4
+
+
+def _largest(scores: Floats, preferred: Mask, count: int, ties: int, floor: float = 1e-12) -> Mask:
+    """Return the preferred courses of the `count` largest scores from `floor` on, and up to `ties` ties of the last."""
+    size = scores.shape[1]
+    count = min(count, size)
     if count == 0:
-        return np.zeros_like(eligible)
-    last = np.partition(scores, scores.shape[1] - count, axis=1)[:, scores.shape[1] - count]  # (B,)
-    mask: Mask = (scores >= last[:, None]) & (scores > 0)
+        return np.zeros_like(preferred)
+    falling = -scores  # the smallest are sought: what is 0 in most places is not slowly partitioned at that end
+    falling[~preferred] = np.inf
+    last = -np.partition(falling, count - 1, axis=1)[:, count - 1]  # (B,)
+    mask: Mask = (falling <= -np.maximum(last, floor)[:, None]) & preferred
+    for row in np.flatnonzero(np.count_nonzero(mask, axis=1) > count + ties).tolist():
+        mask[row, np.flatnonzero(falling[row] == -last[row])[ties:]] = False
     return mask
 
 
-def _first(eligible: Mask, order: Order, counts: NDArray[np.int64]) -> Mask:
-    """Return the first `counts[b]` eligible courses of an order, (B, N)."""
-    found = np.zeros_like(eligible)
-    if (counts > 0).any():
-        ordered = eligible[:, order]
-        found[:, order] = ordered & (np.cumsum(ordered, axis=1) <= counts[:, None])
+def _fresh(taste: Floats, preferred: Mask, universe: Universe, count: int) -> Mask | None:
+    """Return `count` new courses a learner: the nearest to the learner's taste, else those published last."""
+    first = universe.num_known
+    count = min(count, len(universe) - first)
+    if count == 0:
+        return None
+    keys = np.where(preferred[:, first:], taste[:, first:] + 1e-6 * universe.recency, -np.inf)  # (B, new)
+    places = np.argpartition(keys, keys.shape[1] - count, axis=1)[:, keys.shape[1] - count :]
+    found = np.zeros_like(preferred)
+    np.put_along_axis(found, first + places, np.take_along_axis(keys, places, axis=1) > -np.inf, axis=1)
     return found
+
+
+def _add_first(chosen: Mask, allowed: Mask, order: Order, counts: NDArray[np.int64]) -> None:
+    """Add the first `counts[b]` allowed courses of an order to `chosen`, (B, N)."""
+    rows = np.flatnonzero(counts > 0)
+    depth = int(counts.max(initial=0)) + _SPARE
+    while len(rows):
+        prefix = order[:depth]
+        ordered = allowed[rows[:, None], prefix]
+        places = np.cumsum(ordered, axis=1)
+        ordered &= places <= counts[rows, None]
+        row, place = ordered.nonzero()
+        chosen[rows[row], prefix[place]] = True
+        short = places[:, -1] < counts[rows] if len(prefix) else np.zeros(len(rows), dtype=np.bool_)
+        rows, depth = rows[short & (depth < len(order))], depth * _DEEPER

@@ -9,6 +9,7 @@ The same in training, evaluation, replay and serving. Courses that the model doe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -33,12 +34,12 @@ class Histories:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
+    @cached_property
     def owners(self) -> Owners:
         """The learner of each entry, (E,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
-    @property
+    @cached_property
     def ages(self) -> NDArray[np.int64]:
         """Number of later entries of the same learner, (E,)."""
         return self.starts[1:][self.owners] - 1 - np.arange(len(self.courses))
@@ -52,27 +53,28 @@ class Histories:
 
 def encode(learners: Sequence[Learner], index_of: Mapping[str, int]) -> Histories:
     """Return the learners' histories over dense course indices; unknown courses and weights of 0 are skipped."""
-    starts, courses, weights, positions = [0], [], [], []
+    courses, weights, counts = [], [], []
     for learner in learners:
-        for position, entry in enumerate(learner.entries):
-            course = index_of.get(entry.course_id)
-            if course is not None and entry.weight:
-                courses.append(course)
-                weights.append(entry.weight)
-                positions.append(position)
-        starts.append(len(courses))
-    return Histories(
-        np.array(starts, dtype=np.int64),
-        np.array(courses, dtype=np.int32),
-        np.array(weights, dtype=np.float32),
-        np.array(positions, dtype=np.int32),
-    )
+        courses += [index_of.get(entry[0], -1) for entry in learner.entries]
+        weights += [entry[1] for entry in learner.entries]
+        counts.append(len(learner.entries))
+    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    positions = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
+    dense = np.array(courses, dtype=np.int32)
+    whole = Histories(starts, dense, np.array(weights, dtype=np.float32), positions.astype(np.int32))
+    return whole.keep((dense >= 0) & (whole.weights != 0))
+
+
+def faded(decays: Floats, histories: Histories) -> NDArray[np.float64]:
+    """Return `w * g_k ** age` of each entry at each decay rate, (E, K)."""
+    longest = int(histories.ages.max(initial=0)) + 1
+    powers = np.power(decays.astype(np.float64), np.arange(longest)[:, None])  # (ages, K)
+    return powers[histories.ages] * histories.weights[:, None]
 
 
 def shares(decays: Floats, histories: Histories) -> Floats:
     """Return `w * g_k ** age / n_k` of each entry at each decay rate, (E, K); absolute values add up to 1 a learner."""
-    owners, sizes = histories.owners, len(histories)
-    parts = np.power(decays.astype(np.float64)[None, :], histories.ages[:, None]) * histories.weights[:, None]  # (E, K)
+    owners, sizes, parts = histories.owners, len(histories), faded(decays, histories)
     for k in range(len(decays)):
         norm = np.bincount(owners, np.abs(parts[:, k]), sizes)  # (B,)
         parts[:, k] /= np.where(norm > 0, norm, 1.0)[owners]
@@ -81,12 +83,12 @@ def shares(decays: Floats, histories: Histories) -> Floats:
 
 def pool(decays: Floats, vectors: Floats, histories: Histories) -> Floats:
     """Return the pooled vectors m_k of each learner, (B, K, d); 0 for an empty history."""
-    parts, shape = shares(decays, histories), (len(histories), len(vectors))
-    pooled = np.empty((len(histories), len(decays), vectors.shape[1]), dtype=np.float32)
-    for k in range(len(decays)):
-        matrix = sparse.csr_array((parts[:, k].copy(), histories.courses, histories.starts), shape=shape)
-        pooled[:, k] = matrix @ vectors
-    return pooled
+    parts, size, rates = shares(decays, histories), len(histories.courses), len(decays)
+    bounds = np.concatenate([[0], *(histories.starts[1:] + k * size for k in range(rates))])
+    columns = np.tile(np.arange(size), rates)
+    matrix = sparse.csr_array((parts.T.ravel(), columns, bounds), shape=(rates * len(histories), size))
+    pooled: Floats = matrix @ vectors[histories.courses]  # (K * B, d)
+    return np.ascontiguousarray(pooled.reshape(rates, len(histories), -1).transpose(1, 0, 2))
 
 
 def project(pooled: Floats, tower: Floats, empty: Floats) -> Floats:

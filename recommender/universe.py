@@ -7,11 +7,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.content import Matrix, Vectoriser, matrix_of, nearest, stack, text_of
+from recommender.content import Matrix, Vectoriser, matrix_of, nearest, stack, text_of, tokens
 from recommender.index import Index
 from recommender.model import DEFAULT_DECAY, Floats, Model, NeuMF
 from recommender.neighbours import Neighbours
 from recommender.neumf import Scorer
+from recommender.popularity import latest
 from schemas.courses import Course
 
 Mask = NDArray[np.bool_]
@@ -24,7 +25,9 @@ class Collaborative:
     neumf: NeuMF
     scorer: Scorer
     index: Index
-    entry_vectors: Floats  # (K, n, d): what a course in the history adds to p_gmf at each decay rate
+    towers: (
+        Floats  # (K * d, d + 128): from pooled vectors to the GMF vector, and to the learner's half of the first layer
+    )
     explained: Floats  # (n + 1, d): gmf_out * q_gmf; the last row is 0
 
 
@@ -52,7 +55,9 @@ def prepare(model: Model) -> Prepared:
             neumf,
             scorer,
             Index.from_bytes(model.index, neumf),
-            np.stack([neumf.history @ tower for tower in neumf.gmf_tower]),
+            np.vstack(
+                [np.hstack(pair) for pair in zip(neumf.gmf_tower, neumf.mlp_tower @ neumf.w1_learner, strict=True)]
+            ),
             np.vstack([scorer.gmf_course, np.zeros((1, neumf.history.shape[1]), np.float32)]),
         )
     text = model.text
@@ -82,7 +87,16 @@ class Universe:
 
     def settle(self) -> None:
         """Compute now what would be computed at first use, so that no list waits for it."""
-        for name in ("index_of", "active", "_language_codes", "_new_and_content", "item_item"):
+        for name in (
+            "index_of",
+            "active",
+            "recency",
+            "encoded_ids",
+            "_language_codes",
+            "_levels",
+            "_new_and_content",
+            "item_item",
+        ):
             getattr(self, name)
 
     @property
@@ -100,11 +114,41 @@ class Universe:
         return np.array([course is None or not course.retired for course in courses], dtype=np.bool_)
 
     @cached_property
+    def recency(self) -> Floats:
+        """Order of the new courses, (new,), 1 down to 0: by publishing date, those without one behind, by id."""
+        new = self.course_ids[self.num_known :]
+        place_of = {course_id: place for place, course_id in enumerate(latest(self.catalogue))}
+        order = sorted(range(len(new)), key=lambda index: (place_of.get(new[index], len(place_of)), index))
+        recency = np.empty(len(new), dtype=np.float32)
+        recency[order] = np.linspace(1.0, 0.0, len(new), endpoint=False, dtype=np.float32)
+        return recency
+
+    @cached_property
     def _language_codes(self) -> tuple[dict[str, int], NDArray[np.int64]]:
         found = (self.catalogue.get(course_id) for course_id in self.course_ids)
         languages = [course.language.casefold() if course else "" for course in found]
         code_of = {language: code for code, language in enumerate(sorted({*languages, ""}))}
         return code_of, np.array([code_of[language] for language in languages], dtype=np.int64)
+
+    @cached_property
+    def _levels(self) -> tuple[tuple[frozenset[str], ...], NDArray[np.int64]]:
+        found = (self.catalogue.get(course_id) for course_id in self.course_ids)
+        named = [frozenset(tokens(course.level)) if course else frozenset() for course in found]
+        code_of = {words: code for code, words in enumerate(dict.fromkeys(named))}
+        return tuple(code_of), np.array([code_of[words] for words in named], dtype=np.int64)
+
+    def at_level(self, level: str) -> Mask:
+        """Return which courses name this level, (N,): "Beginner" is also "Beginner Level"."""
+        kinds, codes = self._levels
+        wanted = frozenset(tokens(level))
+        fits = np.array([bool(wanted) and wanted <= words for words in kinds], dtype=np.bool_)
+        return fits[codes]
+
+    @cached_property
+    def encoded_ids(self) -> tuple[list[bytes], NDArray[np.uint8]]:
+        """Ids of all courses in UTF-8, and their lengths, as packed lists hold them."""
+        encoded = [course_id.encode() for course_id in self.course_ids]
+        return encoded, np.array([len(one) for one in encoded], dtype=np.uint8)
 
     def spoken(self, languages: Sequence[str], courses: NDArray[np.int32]) -> Mask:
         """Return which courses are in these languages, in those of `courses`, or in none that is known, (N,)."""

@@ -84,6 +84,18 @@ def _quantise(values: Sequence[float], low: float, high: float) -> list[int]:
     return [round((value - low) / width * 255) if width > 0 else 0 for value in values]
 
 
+def pack_head(
+    version: Version, generated_us: int, causes: Sequence[str], num_candidates: int, bounds: Sequence[float]
+) -> bytes:
+    """Return what a packed list begins with: header, ranges (lowest and highest by component) and causes."""
+    numbers = (generated_us, len(causes), num_candidates)
+    parts = [_HEADER.pack(LAYOUT, *(part + 1 for part in version), *numbers), _RANGE.pack(*bounds)]
+    for cause in causes:
+        course_id = cause.encode()
+        parts += [bytes([len(course_id)]), course_id]
+    return b"".join(parts)
+
+
 def pack_candidates(source: CandidateList) -> bytes:
     """Return the packed list. Scores lose precision: f16 for the score, 1/255 of its range for a component.
 
@@ -92,20 +104,15 @@ def pack_candidates(source: CandidateList) -> bytes:
     >>> unpack_candidates(packed).candidates[0] == row, unpack_version(packed).learner_offset, len(packed)
     (True, 40, 98)
     """
-    version, rows = source.version, source.candidates
+    rows = source.candidates
     if len(rows) > MAX_CANDIDATES or len(source.causes) >= NO_CAUSE:
         raise ValueError(f"a list holds at most {MAX_CANDIDATES} candidates and {NO_CAUSE - 1} causes")
     columns = list(zip(*(row.components for row in rows), strict=True)) or [(0.0,)] * len(COMPONENTS)
     ranges = [(min(column), max(column)) for column in columns]
-    quantised = [_quantise(column, *bounds) for column, bounds in zip(columns, ranges, strict=True)]
+    quantised = [_quantise(column, *pair) for column, pair in zip(columns, ranges, strict=True)]
     ids = [row.course_id.encode() for row in rows]
-    parts = [
-        _HEADER.pack(LAYOUT, *(part + 1 for part in version), source.generated_us, len(source.causes), len(rows)),
-        _RANGE.pack(*(bound for bounds in ranges for bound in bounds)),
-    ]
-    for cause in source.causes:
-        course_id = cause.encode()
-        parts += [bytes([len(course_id)]), course_id]
+    bounds = [bound for pair in ranges for bound in pair]
+    parts = [pack_head(source.version, source.generated_us, source.causes, len(rows), bounds)]
     parts.append(struct.pack(f">{len(rows)}e", *(row.score for row in rows)))
     if rows:
         parts.append(bytes(value for row in zip(*quantised, strict=True) for value in row))

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from adapters.redis import Client, Script, patiently
 from recommender.history import Learner, learner_of
-from recommender.recommend import Recommendation
-from schemas.candidates import VERSION_AT, VERSION_BYTES, CandidateList, Version, pack_candidates, pack_version
+from recommender.listing import Ranked
+from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
 from schemas.embedding import pack_embedding
 from schemas.meta import HEADER_FIELD, Header, Status, unpack_header
 from stream.serving import Serving, ServingRoom
@@ -66,20 +66,19 @@ def has_own_list(learner: Learner) -> bool:
     return bool(learner.entries or learner.signals or learner.queries or learner.profile != Learner().profile)
 
 
-def _packed(loaded: Loaded, found: Recommendation | None, epochs: tuple[int, int]) -> list[bytes | str]:
+def _packed(loaded: Loaded, found: Ranked | None, epochs: tuple[int, int]) -> list[bytes | str]:
     """Return what `publish.lua` takes for one learner."""
     version = Version(*epochs, loaded.header.learner_offset, loaded.header.activity_offset)
     if found is None:
         return [loaded.user_id, pack_version(version), b"", b""]
-    listed = CandidateList(version, time.time_ns() // 1_000, found.causes, found.candidates)
     embedding = pack_embedding(version.model_epoch, found.embedding.tolist()) if found.embedding.size else b""
-    return [loaded.user_id, pack_version(version), pack_candidates(listed), embedding]
+    return [loaded.user_id, pack_version(version), found.pack(version, time.time_ns() // 1_000), embedding]
 
 
 def _compute(serving: Serving, learners: Sequence[Loaded], limit: int) -> list[bytes | str]:
     """Return the arguments of `publish.lua` for a batch of learners."""
     own = [one for one in learners if has_own_list(one.learner)]
-    found = serving.recommender.recommend([one.learner for one in own], limit)
+    found = serving.recommender.rank([one.learner for one in own], limit)
     by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
     return [part for one in learners for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
 

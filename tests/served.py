@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from adapters.redis import Client
 from recommender.history import Learner
+from recommender.listing import Ranked
 from recommender.popularity import popularity_of
-from recommender.recommend import Recommendation, Recommender, prepare
+from recommender.recommend import Recommender, prepare
 from schemas.candidates import CandidateList, unpack_candidates
 from schemas.events import Enrolled, LearnerEvent
 from schemas.keys import ShardKeys
@@ -33,12 +34,12 @@ class Watched(Recommender):
         self.go.set()
         return self
 
-    def recommend(self, learners: Sequence[Learner], limit: int = 100) -> list[Recommendation]:
+    def rank(self, learners: Sequence[Learner], limit: int = 100) -> list[Ranked]:
         """Compute, once the test lets it."""
         self.learners += len(learners)
         self.started.set()
         assert self.go.wait(20)
-        return super().recommend(learners, limit)
+        return super().rank(learners, limit)
 
 
 def watched() -> Watched:

@@ -25,7 +25,8 @@ def _dense() -> Floats:
 
 def test_scores_equal_the_dense_product(rows_from: Callable[[Floats], Rows]) -> None:
     histories, dense = _histories(), _dense()
-    scores = Neighbours.from_rows(rows_from(dense), 6).scores(histories)
+    scores = np.zeros((3, 6), dtype=np.float32)
+    Neighbours.from_rows(rows_from(dense), 6).add_scores(scores, histories)
     assert scores.shape == (3, 6)
     for row in range(3):
         part = slice(histories.starts[row], histories.starts[row + 1])
@@ -34,14 +35,16 @@ def test_scores_equal_the_dense_product(rows_from: Callable[[Floats], Rows]) -> 
     assert not scores[:, 5].any()
 
 
-def test_contributions_add_up_to_the_scores(rows_from: Callable[[Floats], Rows]) -> None:
-    histories, neighbours = _histories(), Neighbours.from_rows(rows_from(_dense()), 5)
+def test_hits_are_the_weights_of_chosen_courses(rows_from: Callable[[Floats], Rows]) -> None:
+    histories, dense = _histories(), _dense()
     slots = np.full((3, 5), -1, dtype=np.int16)
     slots[0, [1, 2]], slots[2, [3, 0]] = [0, 1], [0, 1]
-    table = neighbours.contributions(histories, slots, 2)
-    scores = neighbours.scores(histories)
-    np.testing.assert_allclose(table[0:2].sum(axis=0), scores[0, [1, 2]], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(table[2:5].sum(axis=0), scores[2, [3, 0]], rtol=1e-5, atol=1e-6)
+    neighbours = Neighbours.from_rows(rows_from(dense), 5)
+    entries, places, weights = neighbours.hits(histories.courses, histories.owners, slots)
+    table = np.zeros((5, 2), dtype=np.float32)
+    table[entries, places] = weights
+    np.testing.assert_array_equal(table[:2], dense[histories.courses[:2]][:, [1, 2]])
+    np.testing.assert_array_equal(table[2:], dense[histories.courses[2:]][:, [3, 0]])
 
 
 def test_history_decays_by_later_courses_and_fades_out() -> None:

@@ -1,0 +1,149 @@
+"""Candidates and scores against a reference that says plainly what they are, a learner and a course at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.content import fit_text
+from recommender.history import Entry, Learner, Profile
+from recommender.model import Floats, Integers, Model
+from recommender.neighbours import NEGLIGIBLE
+from recommender.popularity import popularity_of
+from recommender.recommend import Recommender, prepare
+from recommender.retrieve import REACH
+from schemas.courses import Course
+from tests.unit.recommender.conftest import make_model
+
+COURSES = 150
+MODEL = make_model(COURSES, 3)
+CATALOGUE = {
+    course.course_id: course
+    for course in (
+        *(Course(course_id=f"c{i:02d}", language="de" if i % 3 else "en", retired=i % 17 == 5) for i in range(COURSES)),
+        *(Course(course_id=f"new{i}", title="sql law", language="en") for i in range(6)),
+    )
+}
+COUNTS = {f"c{i:02d}": {i % 90: 1 + i * 7 % 31} for i in range(0, COURSES, 2)}
+RECOMMENDER = Recommender(prepare(MODEL), CATALOGUE, popularity_of(COUNTS))
+
+histories = st.lists(
+    st.tuples(st.integers(0, COURSES + 5), st.sampled_from([1.0, 0.5, -0.5])), max_size=25, unique_by=lambda one: one[0]
+)
+
+
+def learner_from(pairs: list[tuple[int, float]]) -> Learner:
+    """Return a learner who has taken these courses, oldest first."""
+    ids = RECOMMENDER.course_ids
+    entries = tuple(Entry(ids[course], weight, at, bytes(16)) for at, (course, weight) in enumerate(pairs))
+    return Learner(entries, frozenset(entry.course_id for entry in entries))
+
+
+class Reference:
+    """What is known of one learner and every course, computed plainly."""
+
+    def __init__(self, learner: Learner) -> None:
+        universe = RECOMMENDER.universe
+        self.places = [universe.index_of[entry.course_id] for entry in learner.entries]
+        self.weights = [entry.weight for entry in learner.entries]
+        gone = set(self.places)
+        self.eligible = [bool(universe.active[course]) and course not in gone for course in range(len(universe))]
+        self.item_item = (
+            self.summed(universe.item_item.indices, universe.item_item.weights) if universe.item_item else []
+        )
+        content = self.summed(universe.content.indices, universe.content.weights)
+        mass = sum(abs(weight) * self.fading(place) for place, weight in enumerate(self.weights))
+        self.content = [value / (mass or 1.0) for value in content]
+        self.gmf, self.logits = self.network()
+
+    def fading(self, place: int) -> float:
+        """Return what is left of an entry's weight."""
+        factor = RECOMMENDER.universe.prepared.decay ** (len(self.places) - 1 - place)
+        return float(factor) if factor >= NEGLIGIBLE else 0.0
+
+    def summed(self, neighbours: Integers, weights: Floats) -> list[float]:
+        """Return what the history adds up to over its courses' neighbours."""
+        sums = [0.0] * len(RECOMMENDER.universe)
+        for place, (course, weight) in enumerate(zip(self.places, self.weights, strict=True)):
+            for other, near in zip(neighbours[course].tolist(), weights[course].tolist(), strict=True):
+                sums[other] += weight * self.fading(place) * near
+        return sums
+
+    def network(self) -> tuple[list[float], list[float]]:
+        """Return GMF part with bias, and logit, of every course that the model knows."""
+        net = MODEL.neumf
+        assert net is not None
+        known = [(course, weight) for course, weight in zip(self.places, self.weights, strict=True) if course < COURSES]
+        gmf, mlp = net.gmf_empty.astype(np.float64), net.mlp_empty.astype(np.float64)
+        for k, decay in enumerate(net.decays.astype(np.float64)):
+            parts = [weight * decay ** (len(known) - 1 - place) for place, (_, weight) in enumerate(known)]
+            mass = sum(map(abs, parts)) or 1.0
+            for (course, _), part in zip(known, parts, strict=True):
+                gmf = gmf + part / mass * (net.history[course] @ net.gmf_tower[k])
+                mlp = mlp + part / mass * (net.history[course] @ net.mlp_tower[k])
+        shallow = net.gmf_course @ (net.gmf_out * gmf) + net.bias
+        hidden = np.maximum(mlp @ net.w1_learner + net.mlp_course @ net.w1_course + net.b1, 0)
+        hidden = np.maximum(hidden @ net.w2 + net.b2, 0)
+        hidden = np.maximum(hidden @ net.w3 + net.b3, 0)
+        return shallow.tolist(), (shallow + hidden @ net.mlp_out).tolist()
+
+    def best(self, scores: Sequence[float], count: int, floor: float) -> tuple[set[int], set[int]]:
+        """Return what must and what may be among the best eligible courses above `floor`: ties may, or may not."""
+        own = {course: score for course, score in enumerate(scores) if self.eligible[course] and score > floor}
+        cut = sorted(own.values(), reverse=True)[:count][-1] if own and count else np.inf
+        must = {course for course, score in own.items() if score > cut + 1e-5}
+        return must, {course for course, score in own.items() if score >= cut - 1e-5}
+
+
+@settings(deadline=None, max_examples=60)
+@given(histories)
+def test_candidates_and_scores_equal_the_reference(pairs: list[tuple[int, float]]) -> None:
+    learner, limit = learner_from(pairs), 20
+    reference, scored = Reference(learner), RECOMMENDER.components([learner], limit)
+    reach = round(limit * REACH.popular) if any(weight > 0 for _, weight in pairs) else limit
+    sources = [
+        reference.best(RECOMMENDER.popular.tolist(), reach, -1.0),
+        reference.best(RECOMMENDER.trending.tolist(), reach if pairs else 0, 0.0),
+        reference.best(reference.gmf, round(limit * REACH.index) if pairs else 0, -np.inf),
+        reference.best(reference.item_item, round(limit * REACH.item_item), 1e-12),
+        reference.best(reference.content, round(limit * REACH.content), 1e-12),
+    ]
+    found, fresh = set(scored.courses.tolist()), set(scored.courses[scored.fresh].tolist())
+    assert set[int]().union(*(must for must, _ in sources)) <= found
+    assert found <= fresh.union(*(may for _, may in sources))
+    assert len(fresh) == min(2, sum(reference.eligible[COURSES:]))
+    for course, values in zip(scored.courses.tolist(), scored.values, strict=True):
+        logit = [reference.logits[course]] if course < COURSES else []
+        wanted = [*logit, reference.item_item[course], reference.content[course]]
+        np.testing.assert_allclose(values[3 - len(wanted) : 3], wanted, atol=1e-4)
+        assert values[3:].tolist() == [RECOMMENDER.popular[course], RECOMMENDER.trending[course]]
+
+
+def test_only_courses_in_declared_languages_while_there_are_enough() -> None:
+    learner = Learner(profile=Profile(languages=("en",), interests=("sql",)))
+    scored = RECOMMENDER.components([learner], 20)
+    languages = {CATALOGUE[RECOMMENDER.course_ids[course]].language for course in scored.courses.tolist()}
+    assert languages == {"en"}
+    assert len(scored.courses) >= 20
+
+
+def test_faiss_finds_what_scoring_all_courses_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the learners has refused nearly all, so that the index must be searched deeper."""
+    ids = RECOMMENDER.course_ids
+    refusing = Learner((Entry("c00", 1.0, 1, bytes(16)),), frozenset({"c00"}), frozenset(ids[1 : COURSES - 12]))
+    learners = [refusing, learner_from([(3, 1.0), (9, 0.5)]), Learner(), Learner(profile=Profile(languages=("en",)))]
+    monkeypatch.setattr("recommender.index.EXACT_UP_TO", 0)
+    searched = Recommender(prepare(MODEL), CATALOGUE, popularity_of(COUNTS)).components(learners, 10)
+    scored = RECOMMENDER.components(learners, 10)
+    np.testing.assert_array_equal(searched.rows, scored.rows)
+    np.testing.assert_array_equal(searched.courses, scored.courses)
+    np.testing.assert_allclose(searched.values, scored.values, atol=1e-4)
+
+
+def test_ties_do_not_bring_in_the_whole_catalogue() -> None:
+    alike = Model(tuple(f"c{i}" for i in range(500)), fit_text(["same words"] * 500))
+    recommender = Recommender(prepare(alike), {}, popularity_of({}))
+    scored = recommender.components([Learner(profile=Profile(interests=("words",)))], 20)
+    assert 20 <= len(scored.courses) <= 60
