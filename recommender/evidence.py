@@ -29,6 +29,7 @@ class Evidence:
     aside: Floats  # (B,), what the content's mass holds beside the history: signals and own words
     content_norms: Floats  # (B,), what the content of one entry is divided by
     lengths: NDArray[np.int64]  # (B,), known entries of positive weight
+    wishes: Mask  # (B,), interests, a search, a view or a click say what the learner looks for; a goal only hints at it
     silent: Mask  # (B,), nothing known of the learner: popular courses only
 
 
@@ -57,6 +58,7 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
         aside=aside.astype(np.float32),
         content_norms=norms32,
         lengths=np.bincount(histories.owners[histories.weights > 0], minlength=len(learners)),
+        wishes=np.array([bool(one.profile.interests or one.queries or one.signals) for one in learners], np.bool_),
         silent=(heard == 0) & ~spoke,
     )
 

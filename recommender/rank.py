@@ -21,9 +21,9 @@ FOREIGN: Final = 16.0
 SAME_LEVEL: Final = 0.1
 """Added to the score of a course at the level that the learner declares: it decides among near equals."""
 
-COLD_CONTENT: Final = 1.5
-"""Least weight of content, in parts of all others, for a learner without a history: the log that weights are fitted on
-holds no searches and no clicks, which are all that is known of such a learner."""
+WISHED: Final = 1.5
+"""Least weight of content, in parts of all others, for a learner without a history who has said or shown what he looks
+for: the log that weights are fitted on holds few such learners."""
 
 _SILENT: Final = np.array([0, 0, 0, 1, 0], dtype=np.float32)
 _NOISE: Final = 1e-5
@@ -130,9 +130,9 @@ def _add_level(bias: Floats, learners: Sequence[Learner], rows: Indices, courses
 def weights_of(blend: Blend, evidence: Evidence) -> Floats:
     """Return the weights of the components for each learner, (B, 5)."""
     weights = blend.rows(evidence.lengths)
-    cold = evidence.lengths == 0
+    cold = evidence.wishes & (evidence.lengths == 0)
     others = np.abs(weights[cold]).sum(axis=1) - np.abs(weights[cold, 2])
-    weights[cold, 2] = np.maximum(weights[cold, 2], COLD_CONTENT * others)
+    weights[cold, 2] = np.maximum(weights[cold, 2], WISHED * others)
     weights[evidence.silent] = _SILENT
     return weights
 
