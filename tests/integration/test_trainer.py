@@ -191,7 +191,7 @@ async def test_the_log_as_of_a_moment_is_what_had_been_appended_by_then(shared: 
 @asynccontextmanager
 async def running_trainer(settings: TrainerSettings, ready_file: Path) -> AsyncIterator[Process]:
     """Run `python -m trainer` with these settings until left."""
-    values = settings.model_copy(update={"ready_file": ready_file}).model_dump(mode="json")
+    values = settings.model_copy(update={"ready_file": ready_file}).model_dump(mode="json", exclude_defaults=True)
     environment = {name.upper(): str(value) for name, value in values.items()}
     trainer = await asyncio.create_subprocess_exec(sys.executable, "-m", "trainer", env={**os.environ, **environment})
     try:
