@@ -36,6 +36,9 @@ def evaluate(
         typer.Option("--filter", help="Left out of lists: what was taken, as in serving, or all that was ever met."),
     ] = "taken",
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write tables and curves there.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file with settings of the training.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Recommend, check, learn, event by event, with the code that serves; compare the models.
@@ -49,7 +52,7 @@ def evaluate(
     chosen = chosen if refit is None else chosen._replace(refit=refit)
     plan = Plan(chosen, _names(models), limit, hidden == "seen", seed)
     started = time.monotonic()
-    answer = _evaluate(path, protocol, plan, report)
+    answer = _evaluate(path, protocol, plan, report, config)
     answer["seconds"] = round(time.monotonic() - started, 3)
     found = answer["models"]
     assert isinstance(found, dict)
@@ -70,17 +73,21 @@ def _names(models: str) -> tuple[str, ...]:
     return names or tuple(CONTENDERS)
 
 
-def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None) -> dict[str, object]:
+def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, config: Path | None) -> dict[str, object]:
     from trainer.protocols import Evaluation
     from trainer.report import write_report
-    from trainer.settings import TrainerSettings
+    from trainer.settings import load_settings
 
     with meter(f"reading {path}"):
         dataset = load(path)
     events = dataset.timeline()
     with meter("evaluating", 1) as progress:
         evaluation = Evaluation(
-            dataset.courses, events, plan, TrainerSettings(), lambda what, done: progress.reach(done, 1, what)
+            dataset.courses,
+            events,
+            plan,
+            load_settings(**({} if config is None else {"train_config": config})),
+            lambda what, done: progress.reach(done, 1, what),
         )
         found = evaluation.run()
     answer: dict[str, object] = {

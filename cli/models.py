@@ -3,24 +3,29 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 from aiokafka import ConsumerRecord
 
+from adapters.bundles import BundleStore
 from adapters.follow import ControlLog, append_control
 from cli.api import get
 from cli.options import STATE_DIR, JsonFile, StateDir
 from cli.output import give, pairs, table
-from cli.system import find
-from schemas.control import ControlRecord, ControlState, ModelPromoted, ModelRolledBack
-from schemas.errors import ConfigurationError
+from cli.system import System, find
+from recommender.bundle import verify
+from schemas.control import ControlState, ModelPromoted, ModelPublished, ModelRefused, ModelRolledBack
+from schemas.errors import BundleError, ConfigurationError
 from schemas.quality import KEPT_DAYS
+from schemas.topics import LEARNER_EVENTS
 
 app = typer.Typer(add_completion=False)
 
 Reason = Annotated[str, typer.Option("--reason", help="Written beside the decision.")]
-_SHOWN_METRICS: Final = ("hr@10", "ndcg@10")
+_COLUMNS: Final = (("", "hr@10"), ("", "ndcg@10"), ("champion_", "ndcg@10"), ("popular_", "ndcg@10"))
+"""Whose metrics are shown: a model's own, and on the same tests those of the champion of its time and of popularity."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,19 @@ class Models:
 
     def check_known(self, version: str) -> None:
         """Raise ConfigurationError unless this version was published."""
+        if version in self.state.refused:
+            reason = self.state.refused[version].record.reason
+            raise ConfigurationError(f"model {version} was refused, there is no bundle of it: {reason}")
         if version not in self.state.models:
             raise ConfigurationError(f"there is no model {version!r}: see `coursestream models list`")
+
+    def check_whole(self, version: str, bundle_url: str) -> None:
+        """Raise BundleError unless the version's bundle is in the store and is what was published."""
+        found = verify(BundleStore(bundle_url).fetch(version))
+        if found.digest != self.state.models[version].record.digest:
+            raise BundleError(
+                f"bundle {version} in {bundle_url} is not the one that was published: nothing was changed"
+            )
 
     def before(self) -> str:
         """Return the version that was live before the present one."""
@@ -85,10 +101,13 @@ def models(context: typer.Context, state_dir: StateDir = STATE_DIR, json_file: J
 
 @app.command("list")
 def list_models(state_dir: StateDir = STATE_DIR, json_file: JsonFile = None) -> None:
-    """List the published models, oldest first, each with its digest, offsets, metrics and state."""
+    """List the models, oldest first: digest, offsets, metrics and state; refused ones too, with the reason."""
     state = asyncio.run(read_models(find(state_dir).kafka)).state
     entries = [_entry(state, version) for version in state.models]
-    columns = ("version", "state", "published", "digest", *(f"#{name}" for name in _SHOWN_METRICS), "#events")
+    entries += [_figures(one.record, "refused", one.refused_ms) for one in state.refused.values()]
+    entries.sort(key=lambda entry: str(entry["published_at"]))
+    metrics = (f"#{whose.rstrip('_')} {name}".replace("# ", "#") for whose, name in _COLUMNS)
+    columns = ("version", "state", "published", "digest", *metrics, "#events", "reason")
     give({"models": entries, "live": state.model_version}, json_file, table(columns, map(_row, entries)))
 
 
@@ -99,19 +118,19 @@ def promote(
     state_dir: StateDir = STATE_DIR,
     json_file: JsonFile = None,
 ) -> None:
-    """Make a published model live."""
-    servers = find(state_dir).kafka
-    known = asyncio.run(read_models(servers))
+    """Make a published model live, if its bundle is whole."""
+    system = find(state_dir)
+    known = asyncio.run(read_models(system.kafka))
     known.check_known(version)
-    _decide(servers, ModelPromoted(version=version, reason=reason), version, json_file)
+    _decide(system, known, ModelPromoted(version=version, reason=reason), json_file)
 
 
 @app.command()
 def rollback(reason: Reason = "", state_dir: StateDir = STATE_DIR, json_file: JsonFile = None) -> None:
-    """Make the model live again that was live before the present one."""
-    servers = find(state_dir).kafka
-    version = asyncio.run(read_models(servers)).before()
-    _decide(servers, ModelRolledBack(version=version, reason=reason), version, json_file)
+    """Make the model live again that was live before the present one, if its bundle is whole."""
+    system = find(state_dir)
+    known = asyncio.run(read_models(system.kafka))
+    _decide(system, known, ModelRolledBack(version=known.before(), reason=reason), json_file)
 
 
 @app.command()
@@ -126,30 +145,41 @@ def quality(
     give(answer, json_file, table(columns, [tuple(one.values()) for one in answer["models"]]))
 
 
-def _decide(servers: str, record: ControlRecord, version: str, json_file: str | None) -> None:
-    epoch = asyncio.run(append_control(servers, record))
-    answer: dict[str, object] = {"live": version, "epoch": epoch}
+def _decide(system: System, known: Models, record: ModelPromoted | ModelRolledBack, json_file: str | None) -> None:
+    known.check_whole(record.version, system.connections(redis=False).bundle_url)
+    epoch = asyncio.run(append_control(system.kafka, record))
+    answer: dict[str, object] = {"live": record.version, "epoch": epoch}
     give(answer, json_file, pairs(answer))
 
 
 def _entry(state: ControlState, version: str) -> dict[str, object]:
     model = state.models[version]
     idle = "bootstrap" if model.record.bootstrap else "published"
+    entry = _figures(model.record, "live" if version == state.model_version else idle, model.published_ms)
+    return {**entry, "bootstrap": model.record.bootstrap}
+
+
+def _figures(record: ModelPublished | ModelRefused, state: str, decided_ms: int) -> dict[str, object]:
+    names = ("digest", "offsets", "metrics", "champion_metrics", "popular_metrics", "reason")
     return {
-        "version": version,
-        "state": "live" if version == state.model_version else idle,
-        "published_at": datetime.fromtimestamp(model.published_ms / 1_000, UTC).isoformat(timespec="seconds"),
-        "digest": model.record.digest,
-        "offsets": model.record.offsets,
-        "metrics": model.record.metrics,
-        "bootstrap": model.record.bootstrap,
+        "version": record.version,
+        "state": state,
+        "published_at": datetime.fromtimestamp(decided_ms / 1_000, UTC).isoformat(timespec="seconds"),
+        **{name: getattr(record, name) for name in names},
+        "comparisons": msgspec.to_builtins(record.comparisons),
+        "bootstrap": False,
     }
 
 
-def _row(entry: dict[str, object]) -> tuple[object, ...]:
-    metrics, offsets = entry["metrics"], entry["offsets"]
-    assert isinstance(metrics, dict)
-    assert isinstance(offsets, dict)
-    shown = (metrics.get(name) for name in _SHOWN_METRICS)
-    digest = str(entry["digest"])[:12]
-    return entry["version"], entry["state"], entry["published_at"], digest, *shown, sum(map(sum, offsets.values()))
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    shown = (entry[f"{whose}metrics"].get(name) for whose, name in _COLUMNS)
+    events = sum(entry["offsets"].get(LEARNER_EVENTS, []))
+    return (
+        entry["version"],
+        entry["state"],
+        entry["published_at"],
+        entry["digest"][:12],
+        *shown,
+        events,
+        entry["reason"],
+    )

@@ -1,7 +1,9 @@
 """`coursestream train`: one refit now."""
 
 import asyncio
-from typing import Annotated, Literal
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,7 +12,7 @@ from cli.output import give, pairs
 from cli.progress import meter
 from cli.system import find
 from trainer.result import TrainResult
-from trainer.settings import TrainerSettings
+from trainer.settings import load_settings
 from trainer.train import train_once
 
 app = typer.Typer(add_completion=False)
@@ -24,16 +26,24 @@ def train(
     device: Annotated[
         Literal["auto", "cpu"], typer.Option(help="Where the training runs; auto is the CPU in this version.")
     ] = "auto",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file with settings; deploy/trainer.toml shows them all.")
+    ] = None,
     state_dir: StateDir = STATE_DIR,
     json_file: JsonFile = None,
 ) -> None:
     """Train a model from the log now, evaluate it, and publish it if it is good enough.
 
     --as-of uses the log up to an append time. Same offsets and seed give the same digest. With too little in the log
-    to train on there is no model, and the exit status is 1.
+    to train on there is no model, and the exit status is 1. Variables of the environment come before --config.
     """
     del device  # one value so far, under two names
-    settings = TrainerSettings(**find(state_dir).addresses(redis=False))
+    given: dict[str, Any] = {**find(state_dir).addresses(redis=False)}
+    if "SNAPSHOT_DIR" not in os.environ:
+        given["snapshot_dir"] = state_dir.absolute() / "snapshots"
+    if config is not None:
+        given["train_config"] = config
+    settings = load_settings(**given)
     with meter("training", 1) as progress:
 
         def reach(what: str, fraction: float) -> None:
@@ -45,12 +55,16 @@ def train(
 
 
 def _shown(result: TrainResult) -> dict[str, object]:
+    names = [one.against for one in result.comparisons if one.against != "popular"]
+    champion = {f"{names[0]}, on the same tests": result.champion_metrics} if names else {}
     return {
         "version": result.version,
         "digest": result.digest,
         "records": sum(map(sum, result.offsets.values())),
+        "epochs": result.epochs,
         "metrics": result.metrics,
-        "popular, on the same tests": result.champion_metrics,
+        **champion,
+        "popular, on the same tests": result.popular_metrics,
         "published": result.published,
         "reason": result.reason,
         "seconds": result.seconds,

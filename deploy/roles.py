@@ -78,7 +78,8 @@ def worker(system: System, number: int) -> Child:
 
 def trainer(system: System) -> Child:
     """Return the trainer: ready when it follows `control`."""
-    return _announced(system, "trainer", run_module("trainer"), {})
+    settings = {"SNAPSHOT_DIR": str(system.state_dir / "snapshots")}
+    return _announced(system, "trainer", run_module("trainer"), settings)
 
 
 def roles(system: System) -> list[Child]:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ConfigurationError
+from schemas.manifest import Comparison
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="genesis"):
@@ -23,6 +24,23 @@ class ModelPublished(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     bootstrap: bool = False
     offsets: dict[str, list[int]] = {}
     metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] = {}
+    popular_metrics: dict[str, float] = {}
+    comparisons: tuple[Comparison, ...] = ()
+    reason: str = ""
+
+
+class ModelRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model_refused"):
+    """A model was made and did not pass the gate; there is no bundle of it."""
+
+    version: str
+    digest: str
+    offsets: dict[str, list[int]] = {}
+    metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] = {}
+    popular_metrics: dict[str, float] = {}
+    comparisons: tuple[Comparison, ...] = ()
+    reason: str = ""
 
 
 class ModelPromoted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model_promoted"):
@@ -62,7 +80,14 @@ class RefitRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 
 
 ControlRecord = (
-    Genesis | ModelPublished | ModelPromoted | ModelRolledBack | GenerationSwapped | RecordQuarantined | RefitRequested
+    Genesis
+    | ModelPublished
+    | ModelRefused
+    | ModelPromoted
+    | ModelRolledBack
+    | GenerationSwapped
+    | RecordQuarantined
+    | RefitRequested
 )
 _decoder: Final[msgspec.json.Decoder[ControlRecord]] = msgspec.json.Decoder(ControlRecord)
 
@@ -88,6 +113,14 @@ class PublishedModel:
 
 
 @dataclass(frozen=True)
+class RefusedModel:
+    """A version that did not pass the gate."""
+
+    record: ModelRefused
+    refused_ms: int
+
+
+@dataclass(frozen=True)
 class ControlState:
     """What is live after the records up to `offset`. Folding is pure: every process comes to the same state."""
 
@@ -98,6 +131,8 @@ class ControlState:
     model_version: str = ""
     model_epoch: int = -1
     models: dict[str, PublishedModel] = field(default_factory=dict)
+    refused: dict[str, RefusedModel] = field(default_factory=dict)
+    """Versions that did not pass the gate and were not published later."""
     quarantined: frozenset[tuple[str, int, int]] = frozenset()
     unknown: int = 0
 
@@ -113,7 +148,10 @@ class ControlState:
                 return replace(state, partitions=record.partitions, generation=record.generation)
             case ModelPublished():
                 model = PublishedModel(record, offset, appended_ms)
-                return replace(state, models={**self.models, record.version: model})
+                refused = {name: one for name, one in self.refused.items() if name != record.version}
+                return replace(state, models={**self.models, record.version: model}, refused=refused)
+            case ModelRefused() if record.version not in self.models:
+                return replace(state, refused={**self.refused, record.version: RefusedModel(record, appended_ms)})
             case ModelPromoted() | ModelRolledBack() if record.version in self.models:
                 model = replace(self.models[record.version], promoted=True)
                 models = {**self.models, record.version: model}

@@ -20,8 +20,27 @@ class BundleFile(msgspec.Struct, frozen=True):
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A model and another on the same cases: the mean of `metric`, and a bootstrap interval of the difference.
+
+    The difference (own - other) lies above `low` with 95 %, and below `high` with 95 %.
+    """
+
+    against: str
+    own: float
+    other: float
+    low: float
+    high: float
+    tests: int
+    metric: str = "ndcg@10"
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says of itself. `digest` is over the files alone: same log + same seed = same digest."""
+    """What a bundle says of itself. `digest` is over the files alone: same log + same seed = same digest.
+
+    `metrics`, `champion_metrics` (the popular list's if there was no champion) and `popular_metrics` are of the same
+    cases; `reason` is the verdict; `newest_us` is the moment of the newest event that the model was fitted on.
+    """
 
     format: int = BUNDLE_FORMAT
     version: str
@@ -37,6 +56,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     champion_metrics: dict[str, float]
     num_courses: int
     files: dict[str, BundleFile]
+    popular_metrics: dict[str, float] = {}
+    comparisons: tuple[Comparison, ...] = ()
+    reason: str = ""
+    epochs: int = 0
+    newest_us: int = 0
 
 
 def digest_of(files: dict[str, BundleFile]) -> str:

@@ -9,12 +9,16 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import CoursestreamError
 from trainer.app import run
-from trainer.settings import TrainerSettings
+from trainer.settings import load_settings
 
 
 def main() -> int:
     """Train as the environment says until told to end; 1 if it can't be started."""
-    settings = TrainerSettings()
+    try:
+        settings = load_settings()
+    except CoursestreamError as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return 1
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     try:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from adapters.follow import ControlLog
 from adapters.kafka import open_reader, partitions_of
-from schemas.control import ModelPublished, RefitRequested, decode_control
+from schemas.control import ModelPublished, ModelRefused, RefitRequested, decode_control
 from schemas.errors import CoursestreamError
 from schemas.topics import COURSES, LEARNER_EVENTS
 from trainer.result import TrainResult
@@ -36,8 +36,8 @@ class Decisions(ControlLog):
     def __init__(self, bootstrap_servers: str) -> None:
         super().__init__(bootstrap_servers)
         self.request: RefitRequested | None = None
-        self.trained: ModelPublished | None = None
-        """The trained model that was published last."""
+        self.made: ModelPublished | ModelRefused | None = None
+        """The model that was trained last, published or refused."""
 
     def take(self, record: ConsumerRecord) -> None:
         """Fold one decision."""
@@ -46,8 +46,8 @@ class Decisions(ControlLog):
             match decode_control(record.value or b""):
                 case RefitRequested() as request:
                     self.request = request
-                case ModelPublished(bootstrap=False) as published:
-                    self.trained, self.request = published, None
+                case ModelPublished(bootstrap=False) | ModelRefused() as made:
+                    self.made, self.request = made, None
 
     def take_request(self) -> RefitRequested | None:
         """Return the request, which is answered by that."""
@@ -92,8 +92,8 @@ class Trainer:
     def _look_at_models(self, now_s: float) -> None:
         schedule, decisions = self.schedule, self._decisions
         schedule.requested = decisions.request is not None
-        if decisions.trained is not None:
-            schedule.trained_events = sum(decisions.trained.offsets.get(LEARNER_EVENTS, []))
+        if decisions.made is not None:
+            schedule.trained_events = sum(decisions.made.offsets.get(LEARNER_EVENTS, []))
         live = decisions.state.models.get(decisions.state.model_version)
         if live is None:
             return

@@ -14,7 +14,7 @@ from recommender.recommend import Recommender
 from schemas.candidates import COMPONENTS
 from trainer.cases import Block
 
-PRIOR_CHOICES: Final = 50
+PRIOR_CHOICES: Final = 20
 """The default weights count as much as so many choices: few choices move them little."""
 
 _PENALTY: Final = 1e-3

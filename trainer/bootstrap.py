@@ -17,4 +17,4 @@ async def make_bootstrap(settings: TrainerSettings, seed: int) -> TrainResult:
     if live is not None and not live.bootstrap:
         return TrainResult(offsets=log.offsets, published=False, reason=f"the trained model {live.version} is live")
     verdict = Verdict(True, f"the text of {len(log.courses)} courses, until there are enrolments enough")
-    return await publish(Made(bootstrap_model(log.courses), log, seed, verdict, {}, {}), settings)
+    return await publish(Made(bootstrap_model(log.courses), log, seed, verdict), settings)

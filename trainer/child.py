@@ -73,7 +73,7 @@ class Reporter:
 
 async def obey(order: Order, reporter: Reporter) -> TrainResult:
     """Carry out an order in this process."""
-    settings = TrainerSettings(**order.settings)
+    settings = TrainerSettings(**order.settings, train_config=None)  # its values are in the order
     if order.what == "bootstrap":
         return await make_bootstrap(settings, order.seed)
     from trainer.make import make_model  # imports torch, which takes 2 s and 300 MB

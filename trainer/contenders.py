@@ -20,6 +20,8 @@ from trainer.fit import fit_neumf, newest
 from trainer.interactions import Interactions
 from trainer.item_item import fit_item_item
 from trainer.settings import TrainerSettings
+from trainer.split import Split
+from trainer.stopping import Validation
 
 EASE_ALONE: Final = {"ease_lambda": 200.0, "ease_decay": 0.9, "ease_next_weight": 0.0}
 """Settings of the plain EASE that others can be compared with: ridge 200, a history that decays by 0.9 a course."""
@@ -70,22 +72,31 @@ class Fitter:
     settings: TrainerSettings
     seed: int
     _fitted: dict[tuple[Part, int], NeuMF | Ease] = field(default_factory=dict)
+    _epochs: int | None = None
 
     def _part(self, part: Part, until_us: int) -> NeuMF | Ease:
         key = part, until_us
         if key not in self._fitted:
-            self._fitted = {known: one for known, one in self._fitted.items() if known[1] == until_us}
             self._fitted[key] = self._fit(part, until_us)
         return self._fitted[key]
 
     def _fit(self, part: Part, until_us: int) -> NeuMF | Ease:
         settings, interactions = self.settings, self.interactions
         if part is Part.NEUMF:
-            return fit_neumf(interactions, settings, self.seed, _in_silence, until_us)
+            return fit_neumf(interactions, settings, self.seed, _in_silence, until_us, self._epochs)
         if part is Part.EASE:
             settings = settings.model_copy(update=EASE_ALONE)
         rows = newest(interactions, interactions.before(until_us), settings.train_max_targets)
         return fit_item_item(interactions, rows, interactions.taken_before(until_us), settings)
+
+    def _stop_early(self, split: Split) -> None:
+        """Fit the network on what came before the validation part, and keep the number of epochs that suits that."""
+        stopping = Validation.of(self.interactions, split, self.settings, self.seed)
+        early = fit_neumf(
+            self.interactions, self.settings, self.seed, _in_silence, split.validation_us, validation=stopping
+        )
+        self._fitted[Part.NEUMF, split.validation_us] = early
+        self._epochs = stopping.epochs if stopping else None
 
     def _model(self, contender: Contender, until_us: int, blend: Blend | None) -> Model:
         parts = {part: self._part(part, until_us) for part in contender.parts}
@@ -103,10 +114,14 @@ class Fitter:
         return Recommender(prepare(self._model(contender, until_us, blend)), self.catalogue, Popularity())
 
     def fit(self, names: Sequence[str], until_us: int, validation_us: int, validation: Iterable[Block]) -> "Fitted":
-        """Return the contenders fitted on what came before `until_us`.
+        """Return the contenders fitted on what came before `until_us`, as the trainer fits what it publishes.
 
-        The blend of `hybrid` is fitted on `validation`, cases from `validation_us` on, with a model of what was before.
+        The number of epochs, and the blend of `hybrid`, are those that suit what followed `validation_us`, with models
+        of what was before it; `validation` are cases from then on.
         """
+        self._fitted = {}
+        if any(Part.NEUMF in CONTENDERS[name].parts for name in names):
+            self._stop_early(Split(validation_us, until_us))
         blends = {name: CONTENDERS[name].blend for name in names}
         for name in names:
             if blends[name] is None:

@@ -19,24 +19,43 @@ TOP: Final = 10
 NOT_LISTED: Final = 0
 
 
+Ranks = NDArray[np.int64]
+"""1-based ranks of the courses taken, (C,); `NOT_LISTED` where the list did not have them."""
+
+
+class Ranking(NamedTuple):
+    """How lists did on C cases: case by case, and as metrics."""
+
+    ranks: Ranks
+    metrics: Metrics
+
+
 class Evaluation(NamedTuple):
-    """Metrics of the served list, and of the popular list on the same cases."""
+    """How the served lists did, and the popular list on the same cases."""
 
-    hybrid: Metrics
-    popular: Metrics
+    hybrid: Ranking
+    popular: Ranking
 
 
-def metrics_of(ranks: NDArray[np.int64], shown: set[str], num_courses: int) -> Metrics:
+def gains_of(ranks: Ranks) -> NDArray[np.float64]:
+    """Return what each case adds to NDCG@10, (C,).
+
+    >>> gains_of(np.array([1, 3, 11, NOT_LISTED])).tolist()
+    [1.0, 0.5, 0.0, 0.0]
+    """
+    hits = (ranks > NOT_LISTED) & (ranks <= TOP)
+    return np.where(hits, 1.0 / np.log2(1.0 + np.maximum(ranks, 1)), 0.0)
+
+
+def metrics_of(ranks: Ranks, shown: set[str], num_courses: int) -> Metrics:
     """Return the metrics of 1-based ranks (0: not listed) and of the courses shown in the first `TOP` places.
 
     >>> metrics_of(np.array([1, 3, 11, 0]), {"a"}, 4)
     {'hr@10': 0.5, 'ndcg@10': 0.375, 'coverage@10': 0.25, 'tests': 4.0}
     """
-    hits = (ranks > NOT_LISTED) & (ranks <= TOP)
-    gains = np.where(hits, 1.0 / np.log2(1.0 + np.maximum(ranks, 1)), 0.0)
-    size = max(len(ranks), 1)
+    gains, size = gains_of(ranks), max(len(ranks), 1)
     return {
-        f"hr@{TOP}": round(float(hits.sum()) / size, 6),
+        f"hr@{TOP}": round(int(np.count_nonzero(gains)) / size, 6),
         f"ndcg@{TOP}": round(float(gains.sum()) / size, 6),
         f"coverage@{TOP}": round(len(shown) / max(num_courses, 1), 6),
         "tests": float(len(ranks)),
@@ -51,7 +70,7 @@ def listed_rank(listed: Recommendation, course_id: str) -> int:
     return NOT_LISTED
 
 
-def popular_ranks(recommender: Recommender, cases: Sequence[Case]) -> tuple[NDArray[np.int64], set[str]]:
+def popular_ranks(recommender: Recommender, cases: Sequence[Case]) -> tuple[Ranks, set[str]]:
     """Return the ranks by popularity over all that is not taken, and the courses shown."""
     eligible = eligible_of([case.learner for case in cases], recommender.universe)  # (B, N)
     scores = np.where(eligible, recommender.popular, -1.0)
@@ -63,22 +82,32 @@ def popular_ranks(recommender: Recommender, cases: Sequence[Case]) -> tuple[NDAr
     return ranks, {recommender.course_ids[course] for course in np.unique(best).tolist()}
 
 
-def evaluate(recommender: Recommender, blocks: Iterable[Block]) -> Evaluation:
-    """Return the metrics of the served lists and of the popular list over all cases."""
+def served(recommender: Recommender, blocks: Iterable[Block]) -> Ranking:
+    """Return how the served lists do on all cases."""
     ranks: list[int] = []
-    popular: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     shown: set[str] = set()
-    shown_popular: set[str] = set()
     for cases, popularity in blocks:
-        fresh = recommender.with_popularity(popularity)
-        lists = fresh.recommend([case.learner for case in cases])
+        lists = recommender.with_popularity(popularity).recommend([case.learner for case in cases])
         ranks += [listed_rank(listed, case.course_id) for listed, case in zip(lists, cases, strict=True)]
         shown.update(candidate.course_id for listed in lists for candidate in listed.candidates[:TOP])
-        own, courses = popular_ranks(fresh, cases)
-        popular.append(own)
-        shown_popular |= courses
-    size = int(recommender.universe.active.sum())
-    return Evaluation(
-        metrics_of(np.array(ranks, dtype=np.int64), shown, size),
-        metrics_of(np.concatenate(popular), shown_popular, size),
-    )
+    return _ranking(np.array(ranks, dtype=np.int64), shown, recommender)
+
+
+def popular(recommender: Recommender, blocks: Iterable[Block]) -> Ranking:
+    """Return how the popular list does on all cases."""
+    ranks: list[Ranks] = [np.empty(0, dtype=np.int64)]
+    shown: set[str] = set()
+    for cases, popularity in blocks:
+        own, courses = popular_ranks(recommender.with_popularity(popularity), cases)
+        ranks.append(own)
+        shown |= courses
+    return _ranking(np.concatenate(ranks), shown, recommender)
+
+
+def _ranking(ranks: Ranks, shown: set[str], recommender: Recommender) -> Ranking:
+    return Ranking(ranks, metrics_of(ranks, shown, int(recommender.universe.active.sum())))
+
+
+def evaluate(recommender: Recommender, blocks: Sequence[Block]) -> Evaluation:
+    """Return how the served lists and the popular list do on all cases."""
+    return Evaluation(served(recommender, blocks), popular(recommender, blocks))

@@ -1,4 +1,4 @@
-"""The training loop: large batches, fused Adam, a learning rate that falls in a line; equal seeds, equal arrays."""
+"""The training loop: large batches, Adam, a learning rate that falls in a line; equal seeds, equal arrays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recommender.model import NeuMF
+from recommender.model import Floats, NeuMF
+from schemas.errors import ConfigurationError
+from trainer.adam import Adam
 from trainer.histories import bags, histories_of
 from trainer.interactions import Interactions
-from trainer.losses import binary_cross_entropy, sampled_softmax
+from trainer.losses import binary_cross_entropy, focal, sampled_softmax
 from trainer.network import HistoryNeuMF
 from trainer.sampling import draw_negatives, draw_rivals, taken_rows
 from trainer.settings import TrainerSettings
-
-DECAYS = np.array([0.0, 0.8, 1.0], dtype=np.float32)
-"""Decay rates of the pooled history per later course, as measured for course data."""
+from trainer.stopping import Validation
 
 LAST_RATE = 0.05
 """The learning rate falls to this part of the first."""
@@ -61,12 +61,11 @@ def make_deterministic(seed: int, threads: int) -> None:
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which imports 5 s of compiler
 
 
-def batches(rows: NDArray[np.int64], plan: Plan, epochs: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each step: every enrolment once an epoch, in a new order."""
-    for _ in range(epochs):
-        shuffled = rng.permutation(rows)
-        for start in range(0, len(rows), plan.batch):
-            yield shuffled[start : start + plan.batch]
+def batches(rows: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of an epoch's steps: every enrolment once, in a new order."""
+    shuffled = rng.permutation(rows)
+    for start in range(0, len(rows), size):
+        yield shuffled[start : start + size]
 
 
 def fit_neumf(
@@ -75,27 +74,41 @@ def fit_neumf(
     seed: int,
     progress: Callable[[float], None],
     until_us: int | None = None,
+    epochs: int | None = None,
+    validation: Validation | None = None,
 ) -> NeuMF:
     """Return the network trained on the enrolments before `until_us` (None: all).
 
-    A course that a learner takes later counts as not taken: nothing of the future is used.
+    A course that a learner takes later counts as not taken: nothing of the future is used. With `epochs` the training
+    ends after so many, on the same curve of learning rates; with a validation it ends when that says so, and the best
+    epoch is returned. Raises ConfigurationError if it diverges.
     """
     make_deterministic(seed, settings.train_threads)
     rng = np.random.default_rng(seed)
     rows = newest(interactions, trainable(interactions, until_us), settings.train_max_targets)
-    network = HistoryNeuMF(len(interactions.course_ids), settings.train_dimensions, len(DECAYS))
-    plan = Plan.of(len(rows), settings)
-    adam = torch.optim.Adam(network.parameters(), lr=settings.train_learning_rate, fused=True)
-    falling = torch.optim.lr_scheduler.LinearLR(adam, 1.0, LAST_RATE, total_iters=plan.steps)
+    decays = np.array(settings.train_decays, dtype=np.float32)
+    network = HistoryNeuMF(len(interactions.course_ids), settings.train_dimensions, len(decays))
+    plan, last = Plan.of(len(rows), settings), epochs or settings.train_epochs
+    rate = settings.train_learning_rate
+    adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps)
     taken = interactions.taken_before(until_us)
-    for step, batch in enumerate(batches(rows, plan, settings.train_epochs, rng)):
-        adam.zero_grad()
-        loss = _loss(network, interactions, batch, taken_rows(taken, interactions.learner[batch]), settings, rng)
-        torch.autograd.backward(loss)
-        adam.step()
-        falling.step()
-        progress((step + 1) / plan.steps)
-    return NeuMF(decays=DECAYS.copy(), **network.arrays())
+    for epoch in range(last):
+        for batch in batches(rows, plan.batch, rng):
+            taken_of_batch = taken_rows(taken, interactions.learner[batch])
+            adam.step(_loss(network, interactions, batch, taken_of_batch, settings, decays, rng))
+        _check_finite(network, settings, epoch)
+        progress((epoch + 1) / last)
+        if validation is not None and validation.stops(network, decays):
+            break
+    return NeuMF(decays=decays, **(validation.best if validation is not None else network.arrays()))
+
+
+def _check_finite(network: HistoryNeuMF, settings: TrainerSettings, epoch: int) -> None:
+    if not all(bool(torch.isfinite(values).all()) for values in network.parameters()):
+        raise ConfigurationError(
+            f"the training ended in numbers that are none in epoch {epoch + 1}: "
+            f"lower TRAIN_LEARNING_RATE, which is {settings.train_learning_rate:g}"
+        )
 
 
 def _loss(
@@ -104,15 +117,19 @@ def _loss(
     batch: NDArray[np.int64],
     taken: NDArray[np.bool_],
     settings: TrainerSettings,
+    decays: Floats,
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """Return cross-entropy of the full logit plus sampled softmax of the GMF logit, of one batch."""
+    """Return the loss of the full logit plus sampled softmax of the GMF logit, of one batch."""
     positive = interactions.course[batch][:, None]  # (B, 1)
     negatives = draw_negatives(taken, settings.train_negatives, rng)  # (B, N)
     rivals = draw_rivals(taken.shape[1], settings.train_softmax_negatives, rng)  # (S,)
-    towers = network.towers(bags(histories_of(interactions, batch), DECAYS))
+    towers = network.towers(bags(histories_of(interactions, batch), decays))
     pairs = torch.from_numpy(np.concatenate([positive, negatives], axis=1))  # (B, 1 + N)
     gmf_positive = (towers.gmf * network.gmf_out * network.gmf_course[pairs[:, 0]]).sum(1) + network.bias[pairs[:, 0]]
     gmf_rivals = network.gmf_logits(towers, torch.from_numpy(rivals))  # (B, S)
     forbidden = torch.from_numpy(taken[:, rivals])
-    return binary_cross_entropy(network.logits(towers, pairs)) + sampled_softmax(gmf_positive, gmf_rivals, forbidden)
+    logits = network.logits(towers, pairs)
+    focused = settings.train_loss == "focal"
+    full = focal(logits, settings.train_focal_gamma) if focused else binary_cross_entropy(logits)
+    return full + sampled_softmax(gmf_positive, gmf_rivals, forbidden)

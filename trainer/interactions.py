@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Final, TypeGuard
 
@@ -56,6 +56,21 @@ class Interactions:
         if moment_us is None:
             return np.arange(len(self))
         return np.flatnonzero(self.occurred_us < moment_us)
+
+    def keep(self, rows: NDArray[np.int64]) -> Interactions:
+        """Return the enrolments of these rows, ascending, alone; what was taken stays."""
+        first, last = self.history_starts[rows], self.history_starts[rows + 1]
+        starts = np.concatenate(([0], np.cumsum(last - first))).astype(np.int64)
+        entries = np.arange(starts[-1]) + np.repeat(first - starts[:-1], last - first)
+        return replace(
+            self,
+            learner=self.learner[rows],
+            course=self.course[rows],
+            occurred_us=self.occurred_us[rows],
+            history_starts=starts,
+            history_courses=self.history_courses[entries],
+            history_weights=self.history_weights[entries],
+        )
 
 
 def is_target(event: LearnerEvent, state: FoldedLearner) -> TypeGuard[Enrolled]:

@@ -21,7 +21,7 @@ from schemas.ids import event_uuid
 from schemas.topics import COURSES, LEARNER_EVENTS
 
 _RANK: Final = {kind: rank for rank, kind in enumerate(EVENT_TYPES)}
-_FETCH_BYTES: Final = 4 << 20
+FETCH_BYTES: Final = 4 << 20
 _MAX_RECORDS: Final = 5_000
 _POLL_MS: Final = 500
 _STALL_S: Final = 60
@@ -48,6 +48,15 @@ def order_of(event: LearnerEvent) -> tuple[str, int, int, bytes, bytes]:
     return event.user_id, event.occurred_us, _RANK[type(event)], event_uuid(event.event_id), encode_event(event)
 
 
+def erasures(pairs: Iterable[tuple[LearnerEvent, int]]) -> dict[str, int]:
+    """Return up to which moment, in us, the erasures among (event, append time in ms) delete, by learner."""
+    erased: dict[str, int] = {}
+    for event, appended_ms in pairs:
+        if isinstance(event, Erased):
+            erased[event.user_id] = max(erased.get(event.user_id, 0), erased_through_us(appended_ms))
+    return erased
+
+
 def snapshot(
     events: Iterable[tuple[LearnerEvent, int]],
     courses: dict[str, Course],
@@ -56,10 +65,7 @@ def snapshot(
 ) -> Log:
     """Return the log of (event, append time in ms), in canonical order, without duplicates and what was erased."""
     pairs = list(events)
-    erased: dict[str, int] = {}
-    for event, appended_ms in pairs:
-        if isinstance(event, Erased):
-            erased[event.user_id] = max(erased.get(event.user_id, 0), erased_through_us(appended_ms))
+    erased = erasures(pairs)
     kept = {
         order_of(event): event
         for event, _ in pairs
@@ -85,10 +91,10 @@ async def read_log(bootstrap_servers: str, as_of_ms: int | None = None, with_eve
     catalogue = Catalogue(bootstrap_servers)
     events: list[tuple[LearnerEvent, int]] = []
     dead_letters = 0
-    async with open_reader(bootstrap_servers, max_partition_fetch_bytes=_FETCH_BYTES) as consumer:
+    async with open_reader(bootstrap_servers, max_partition_fetch_bytes=FETCH_BYTES) as consumer:
         topics = (LEARNER_EVENTS, COURSES) if with_events else (COURSES,)
         ends = await captured_ends(consumer, topics, as_of_ms)
-        async for record in _records(consumer, ends):
+        async for record in records_between(consumer, await consumer.beginning_offsets(list(ends)), ends):
             if record.topic == COURSES:
                 catalogue.take(record)
                 continue
@@ -121,9 +127,11 @@ def offset_vectors(ends: Ends) -> dict[str, list[int]]:
     return {topic: [ends[one] for one in sorted(ends) if one.topic == topic] for topic in topics}
 
 
-async def _records(consumer: AIOKafkaConsumer, ends: Ends) -> AsyncIterator[ConsumerRecord]:
-    """Yield what lies below the ends, all partitions at once; positions prove that nothing was passed over."""
-    starts: Ends = await consumer.beginning_offsets(list(ends))
+async def records_between(consumer: AIOKafkaConsumer, starts: Ends, ends: Ends) -> AsyncIterator[ConsumerRecord]:
+    """Yield what lies between, all partitions at once; positions prove that nothing was passed over.
+
+    Raises LogTruncatedError if records vanish while they are read, NotReadyError if the broker delivers nothing.
+    """
     pending = {partition for partition in ends if starts[partition] < ends[partition]}
     consumer.assign(list(pending))
     for partition in pending:

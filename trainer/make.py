@@ -1,23 +1,32 @@
 """A training from end to end: read the log, fit, test, judge, publish. It brings torch in: for the child alone."""
 
 from schemas.errors import NotReadyError
+from trainer.champion import load_champion
+from trainer.gate import judge
+from trainer.kept_log import read_kept_log
 from trainer.log import read_log
 from trainer.pipeline import train_model
-from trainer.publish import Made, publish
+from trainer.publish import Made, live_model, publish
 from trainer.result import Progress, TrainResult
 from trainer.settings import TrainerSettings
-from trainer.verdict import judge
 
 
 async def make_model(
     settings: TrainerSettings, seed: int, force: bool, as_of_ms: int | None, progress: Progress
 ) -> TrainResult:
-    """Train on the log and put the model live if it is good enough, or if `force`."""
+    """Train on the log and put the model live if it is good enough, or if `force`.
+
+    The log as of a moment is read from Kafka alone: the snapshot lacks what was erased since.
+    """
     progress("reading the log", 0.0)
-    log = await read_log(settings.kafka_bootstrap_servers, as_of_ms)
+    servers = settings.kafka_bootstrap_servers
+    log = await (read_log(servers, as_of_ms) if as_of_ms is not None else read_kept_log(servers, settings.snapshot_dir))
+    champion, absent = load_champion(await live_model(settings), settings.bundle_url)
     try:
-        model, (hybrid, popular) = train_model(log, settings, seed, force, progress)
+        trained = train_model(log, settings, seed, force, progress, champion)
     except NotReadyError as error:
         return TrainResult(offsets=log.offsets, published=False, reason=str(error))
     progress("publishing", 1.0)
-    return await publish(Made(model, log, seed, judge(hybrid, popular, force), hybrid, popular), settings)
+    model, found, duel = trained.model, trained.found, trained.duel
+    verdict = judge(found.tail, champion, duel, absent or trained.absent, force)
+    return await publish(Made(model, log, seed, verdict, found.epochs, found.passes), settings)

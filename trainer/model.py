@@ -9,6 +9,7 @@ from trainer.fit import fit_neumf, newest
 from trainer.interactions import Interactions
 from trainer.item_item import fit_item_item
 from trainer.settings import TrainerSettings
+from trainer.stopping import Validation
 
 
 def fit_model(
@@ -19,9 +20,14 @@ def fit_model(
     progress: Callable[[float], None],
     until_us: int | None = None,
     blend: Blend = DEFAULT_BLEND,
+    epochs: int | None = None,
+    validation: Validation | None = None,
 ) -> Model:
-    """Return the model of the enrolments before a moment (None: all); it knows every course all the same."""
-    neumf = fit_neumf(interactions, settings, seed, progress, until_us)
+    """Return the model of the enrolments before a moment (None: all); it knows every course all the same.
+
+    `epochs` and `validation` say when the network's training ends, as in `fit_neumf`.
+    """
+    neumf = fit_neumf(interactions, settings, seed, progress, until_us, epochs, validation)
     rows = newest(interactions, interactions.before(until_us), settings.train_max_targets)
     ease = fit_item_item(interactions, rows, interactions.taken_before(until_us), settings)
     return Model(interactions.course_ids, text, blend, neumf, ease, Index.build(neumf).to_bytes())

@@ -5,69 +5,73 @@ import subprocess
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from adapters.bundles import BundleStore
 from adapters.follow import ControlLog, append_control
 from recommender.bundle import files_of, load_model, save_model, verify, write_manifest
 from recommender.model import Model
-from schemas.control import ModelPromoted, ModelPublished
+from schemas.control import ControlState, ModelPromoted, ModelPublished, ModelRefused
 from schemas.manifest import Manifest, digest_of
 from trainer.log import Log
 from trainer.result import TrainResult
-from trainer.settings import TrainerSettings
-from trainer.verdict import Metrics, Verdict
+from trainer.settings import TrainerSettings, config_keys
+from trainer.verdict import Verdict
 
 _DIGITS: Final = 12
 
 
 class Made(NamedTuple):
-    """A model, what it was made from, and what was found of it. A bootstrap model has no metrics: {}."""
+    """A model, what it was made from, and what was found of it. A bootstrap model was fitted in no epochs."""
 
     model: Model
     log: Log
     seed: int
     verdict: Verdict
-    metrics: Metrics
-    champion_metrics: Metrics
+    epochs: int = 0
+    passes: int = 0
 
 
 async def publish(made: Made, settings: TrainerSettings) -> TrainResult:
-    """Store and announce what was made if its verdict says so; one that is live already is not announced again."""
+    """Store and announce what was made if its verdict says so, else announce that it was refused.
+
+    What is live already, or was refused already, is not announced again.
+    """
     manifest = store_bundle(made, settings)
-    verdict, live = made.verdict, await live_model(settings)
-    if live is not None and live.version == manifest.version:
+    verdict, servers = made.verdict, settings.kafka_bootstrap_servers
+    state = await decisions(servers)
+    if state.model_version == manifest.version:
         verdict = Verdict(True, f"{manifest.version} was live already: same log, same seed")
     elif verdict.publish:
-        await announce(settings.kafka_bootstrap_servers, manifest, verdict.reason)
+        bootstrap = manifest.bootstrap
+        published = ModelPublished(version=manifest.version, bootstrap=bootstrap, **_figures(manifest))
+        promoted = ModelPromoted(version=manifest.version, reason=verdict.reason)
+        await append_control(servers, published, promoted)
+    elif manifest.version not in state.refused:
+        await append_control(servers, ModelRefused(version=manifest.version, **_figures(manifest)))
+    figures = {**_figures(manifest), "reason": verdict.reason}
     return TrainResult(
-        version=manifest.version,
-        digest=manifest.digest,
-        offsets=manifest.offsets,
-        metrics=manifest.metrics,
-        champion_metrics=manifest.champion_metrics,
-        published=verdict.publish,
-        reason=verdict.reason,
+        version=manifest.version, published=verdict.publish, epochs=made.epochs, passes=made.passes, **figures
     )
+
+
+def _figures(manifest: Manifest) -> dict[str, Any]:
+    """Return what is said of a model wherever it is spoken of."""
+    names = ("digest", "offsets", "metrics", "champion_metrics", "popular_metrics", "comparisons", "reason")
+    return {name: getattr(manifest, name) for name in names}
+
+
+async def decisions(bootstrap_servers: str) -> ControlState:
+    """Return what is decided now."""
+    async with ControlLog(bootstrap_servers) as control:
+        return control.state
 
 
 async def live_model(settings: TrainerSettings) -> ModelPublished | None:
     """Return the model that is live now."""
-    async with ControlLog(settings.kafka_bootstrap_servers) as control:
-        found = control.state.models.get(control.state.model_version)
+    state = await decisions(settings.kafka_bootstrap_servers)
+    found = state.models.get(state.model_version)
     return found.record if found else None
-
-
-async def announce(bootstrap_servers: str, manifest: Manifest, reason: str) -> None:
-    """Record in `control` that the bundle stands in the store and is live from here on."""
-    published = ModelPublished(
-        version=manifest.version,
-        digest=manifest.digest,
-        bootstrap=manifest.bootstrap,
-        offsets=manifest.offsets,
-        metrics=manifest.metrics,
-    )
-    await append_control(bootstrap_servers, published, ModelPromoted(version=manifest.version, reason=reason))
 
 
 def store_bundle(made: Made, settings: TrainerSettings) -> Manifest:
@@ -102,8 +106,13 @@ def write_bundle(folder: Path, made: Made, settings: TrainerSettings) -> Manifes
         seed=made.seed,
         git_commit=_git_commit(),
         config=_hyperparameters(settings),
-        metrics=made.metrics,
-        champion_metrics=made.champion_metrics,
+        metrics=made.verdict.metrics,
+        champion_metrics=made.verdict.champion_metrics,
+        popular_metrics=made.verdict.popular_metrics,
+        comparisons=made.verdict.comparisons,
+        reason=made.verdict.reason,
+        epochs=made.epochs,
+        newest_us=max((event.occurred_us for event in made.log.events), default=0),
         num_courses=len(made.model.course_ids),
         files=files,
     )
@@ -113,7 +122,7 @@ def write_bundle(folder: Path, made: Made, settings: TrainerSettings) -> Manifes
 
 
 def _hyperparameters(settings: TrainerSettings) -> dict[str, int | float | str | list[float]]:
-    values = settings.model_dump()
+    values = settings.model_dump(mode="json", include=config_keys())
     return {name: value for name, value in sorted(values.items()) if name.startswith(("train_", "ease_", "evaluate_"))}
 
 

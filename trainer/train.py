@@ -53,7 +53,7 @@ async def _run(
 ) -> TrainResult:
     order = Order(
         what=what,
-        settings=settings.model_dump(mode="json"),
+        settings=settings.model_dump(mode="json", exclude={"train_config"}),
         seed=settings.train_seed if seed is None else seed,
         force=force,
         as_of_ms=as_of_ms,

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from adapters.follow import Catalogue, append_control
+from adapters.follow import Catalogue
 from cli.app import run
 from deploy.embedded import EmbeddedStack, embedded
-from schemas.control import ModelPromoted, ModelPublished
 from tests.campus_folder import COURSES, LEARNERS, write_campus
 
 
@@ -102,26 +101,3 @@ def test_published_lines_are_in_the_log_and_refused_ones_are_said(capsys: pytest
     assert json.loads(ended.stdout) == {"published": 2, "refused": 1}
     assert ended.stderr.decode() == "line 3: value: Expected `float` <= 1.0\n"
     assert answer_of(capsys, "lag")["lag"] == before + 2
-
-
-def test_models_are_listed_promoted_and_rolled_back(stack: EmbeddedStack, capsys: pytest.CaptureFixture[str]) -> None:
-    published = [
-        ModelPublished(version=f"cli-{name}", digest=name * 64, bootstrap=name == "a", offsets={"courses": [3]})
-        for name in "ab"
-    ]
-    promoted = [ModelPromoted(version=model.version) for model in published]
-    asyncio.run(append_control(stack.bootstrap_servers, *published, *promoted))
-
-    def states() -> dict[str, str]:
-        listed = answer_of(capsys, "models", "list")
-        ours = [model for model in listed["models"] if model["version"].startswith("cli-")]
-        assert {"version", "digest", "offsets", "metrics", "state"} <= ours[0].keys()
-        return {model["version"]: model["state"] for model in ours}
-
-    assert states() == {"cli-a": "bootstrap", "cli-b": "live"}
-    assert answer_of(capsys, "models", "rollback")["live"] == "cli-a"
-    assert states() == {"cli-a": "live", "cli-b": "published"}
-    assert answer_of(capsys, "models", "promote", "cli-b", "--reason", "a test")["live"] == "cli-b"
-    assert states() == {"cli-a": "bootstrap", "cli-b": "live"}
-    assert run(["models", "promote", "cli-c"]) == 1
-    assert capsys.readouterr().err == "coursestream: there is no model 'cli-c': see `coursestream models list`\n"

@@ -9,7 +9,6 @@ import pytest
 from adapters.follow import append_control
 from deploy.ports import free_port
 from schemas.control import ModelRolledBack
-from schemas.manifest import Manifest
 from tests.integration.campus import Tools, enrolled, listed
 from tests.integration.workers import System, connected, running_system, send
 from tests.models import going_live, small_model, store_bundle
@@ -17,8 +16,7 @@ from tests.object_store import running_bucket
 from tests.refused import REFUSED, store_refused
 from tests.unit.trainer.campus import checkerboard, courses, log_of
 from tests.waiting import until
-from trainer.publish import Made, announce
-from trainer.publish import store_bundle as store_trained
+from trainer.publish import Made, publish
 from trainer.settings import TrainerSettings
 from trainer.verdict import Verdict
 
@@ -109,19 +107,17 @@ async def _publish_and_roll_back(tools: Tools) -> None:
     await send(tools.producer, enrolled(LEARNER, 1))
     await system.caught_up(tools.client)
     first = await list_epoch(tools)
-    made = Made(small_model(7), log_of(checkerboard(learners=2), courses()), 7, Verdict(True, "better"), {}, {})
-    manifest = store_trained(made, settings)
-    await announce(settings.kafka_bootstrap_servers, manifest, "better")
-    epoch = await _epoch_of(tools, manifest, first)
+    made = Made(small_model(7), log_of(checkerboard(learners=2), courses()), 7, Verdict(True, "better"))
+    epoch = await _epoch_of(tools, (await publish(made, settings)).version, first)
     rolled_back = await append_control(settings.kafka_bootstrap_servers, ModelRolledBack(version="m-0"))
     await takes(tools, rolled_back)
     assert first < epoch < rolled_back
 
 
-async def _epoch_of(tools: Tools, manifest: Manifest, before: int) -> int:
+async def _epoch_of(tools: Tools, version: str, before: int) -> int:
     async def holds() -> bool:
         return await list_epoch(tools) > before
 
-    await until(holds, f"lists of {manifest.version}")
-    assert f"model {manifest.version} is loaded" in tools.system.log()
+    await until(holds, f"lists of {version}")
+    assert f"model {version} is loaded" in tools.system.log()
     return await list_epoch(tools)

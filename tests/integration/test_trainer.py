@@ -21,6 +21,7 @@ from schemas.control import ControlState, RecordQuarantined, RefitRequested
 from schemas.courses import Course, encode_course
 from schemas.events import LearnerEvent, encode_event
 from schemas.topics import COURSES, LEARNER_EVENTS
+from tests.unit.trainer import test_poison as poison
 from tests.unit.trainer.campus import START_S, checkerboard, courses, enrolled, log_of
 from trainer.log import read_log
 from trainer.make import make_model
@@ -35,6 +36,7 @@ def _settings(stack: EmbeddedStack, store: Path) -> TrainerSettings:
     return TrainerSettings(
         kafka_bootstrap_servers=stack.bootstrap_servers,
         bundle_url=str(store),
+        snapshot_dir=store.parent / "snapshots",
         train_dimensions=8,
         train_epochs=4,
         min_enrolments=400,
@@ -100,7 +102,8 @@ async def test_from_the_log_to_a_model_that_is_live(settings: TrainerSettings) -
     assert state.model_version == first.version and state.models[first.version].promoted
     assert sum(first.offsets[LEARNER_EVENTS]) == len(checkerboard())
     assert first.offsets[COURSES] == [40 + 50]
-    assert first.metrics["hr@10"] > first.champion_metrics["hr@10"]
+    assert first.metrics["hr@10"] > first.champion_metrics["hr@10"] and "no champion yet" in first.reason
+    assert state.models[first.version].record.popular_metrics == first.champion_metrics == first.popular_metrics
     assert steps == sorted(steps)
     manifest = verify(BundleStore(settings.bundle_url).fetch(first.version))
     assert (manifest.digest, manifest.offsets, manifest.seed) == (first.digest, first.offsets, settings.train_seed)
@@ -110,6 +113,32 @@ async def test_from_the_log_to_a_model_that_is_live(settings: TrainerSettings) -
     assert (await decided(settings)).model_epoch == state.model_epoch
     late = await bootstrap_once(settings)
     assert not late.published and first.version in late.reason
+
+
+async def test_what_does_not_pass_the_gate_is_announced_and_not_live(settings: TrainerSettings) -> None:
+    own = settings.model_copy(update={"train_dimensions": 16, "train_epochs": 6, "min_enrolments": 100})
+    await publish(own, poison.PAST, poison.COURSES)
+    good = await make_model(own, 1, False, None, no_progress)
+    assert good.published and good.comparisons[0].low > 0, good.reason
+    manifest = verify(BundleStore(own.bundle_url).fetch(good.version))
+    assert manifest.comparisons == good.comparisons and manifest.config["train_epochs"] == 6
+
+    await publish(own, poison.shuffled(poison.NEW))
+    bad = await make_model(own, 1, False, None, no_progress)
+    state = await decided(own)
+    assert not bad.published and state.model_version == good.version
+    assert state.refused[bad.version].record.reason == bad.reason
+    assert state.refused[bad.version].record.comparisons == bad.comparisons != ()
+    assert bad.champion_metrics["tests"] == bad.metrics["tests"] >= 100
+    assert not Path(own.bundle_url, bad.version).exists()
+    again = await make_model(own, 1, False, None, no_progress)
+    assert again.version == bad.version and (await decided(own)).offset == state.offset
+
+    Path(own.bundle_url, good.version, "neumf.npz").unlink()
+    alone = await make_model(own, 1, True, None, no_progress)
+    assert alone.published and alone.champion_metrics == alone.popular_metrics
+    assert f"the champion {good.version} cannot be loaded" in alone.reason
+    assert (await decided(own)).refused == {}
 
 
 async def test_too_little_to_learn_from_is_said(shared: TrainerSettings) -> None:
@@ -162,7 +191,7 @@ async def test_the_log_as_of_a_moment_is_what_had_been_appended_by_then(shared: 
 @asynccontextmanager
 async def running_trainer(settings: TrainerSettings, ready_file: Path) -> AsyncIterator[Process]:
     """Run `python -m trainer` with these settings until left."""
-    values = settings.model_copy(update={"ready_file": ready_file}).model_dump(mode="json")
+    values = settings.model_copy(update={"ready_file": ready_file}).model_dump(mode="json", exclude_defaults=True)
     environment = {name.upper(): str(value) for name, value in values.items()}
     trainer = await asyncio.create_subprocess_exec(sys.executable, "-m", "trainer", env={**os.environ, **environment})
     try:

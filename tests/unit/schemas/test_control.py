@@ -9,6 +9,7 @@ from schemas.control import (
     Genesis,
     ModelPromoted,
     ModelPublished,
+    ModelRefused,
     encode_control,
 )
 from schemas.errors import ConfigurationError
@@ -41,6 +42,20 @@ def test_only_the_first_genesis_counts_and_only_published_models_are_promoted() 
     assert (state.partitions, state.model_version, state.model_epoch) == (4, "", -1)
     assert state.models["v1"].published_ms == 1_003
     assert not state.models["v1"].promoted
+
+
+def test_a_refused_model_is_known_until_it_is_published_after_all() -> None:
+    refused = ModelRefused(version="v1", digest="d", reason="worse", metrics={"hr@10": 0.1})
+    state = fold(Genesis(partitions=4), refused)
+    assert state.refused["v1"].record == refused and state.refused["v1"].refused_ms == 1_001
+    assert (state.models, state.model_version, state.unknown) == ({}, "", 0)
+    state = fold(Genesis(partitions=4), refused, ModelPublished(version="v1", digest="d"), refused)
+    assert state.refused == {} and "v1" in state.models
+
+
+def test_a_published_model_of_before_reads_with_defaults() -> None:
+    state = fold(b'{"kind":"model_published","version":"v","digest":"d","metrics":{"hr@10":0.5}}')
+    assert state.models["v"].record.comparisons == () and state.models["v"].record.reason == ""
 
 
 def test_another_number_of_partitions_is_refused() -> None:

@@ -39,7 +39,7 @@ def test_candidates_that_do_not_exist_are_not_rivals() -> None:
 
 def test_the_more_choices_a_bucket_has_the_less_the_default_counts() -> None:
     usual = DEFAULT_BLEND.weights
-    many, few = fit_blend(_choices(600, 3, 7)), fit_blend(_choices(10, 3, 7))
+    many, few = fit_blend(_choices(600, 3, 7)), fit_blend(_choices(4, 3, 7))
     assert many.weights[-1].argmax() == 3
     assert usual[-1, 3] < few.weights[-1, 3] < many.weights[-1, 3]
     assert np.abs(few.weights[-1] - usual[-1]).max() < 0.2

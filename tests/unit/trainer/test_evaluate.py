@@ -49,8 +49,9 @@ def test_a_list_without_a_model_is_the_popular_one() -> None:
     cases = [Case(Learner(), course, 0) for course in ("c00", "c01", "c11")]
     block = Block(cases, Popularity({"c00": 1.0, "c01": 0.5}))
     found = evaluate(_bootstrap(12), [block])
-    assert found.hybrid["hr@10"] == found.popular["hr@10"] == pytest.approx(2 / 3, abs=1e-6)
-    assert found.hybrid["tests"] == 3.0
+    assert found.hybrid.metrics["hr@10"] == found.popular.metrics["hr@10"] == pytest.approx(2 / 3, abs=1e-6)
+    assert found.hybrid.metrics["tests"] == 3.0
+    assert found.hybrid.ranks[:2].tolist() == found.popular.ranks[:2].tolist() == [1, 2]
 
 
 def test_cases_are_the_learners_just_before_in_time_order() -> None:

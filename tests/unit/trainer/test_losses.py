@@ -3,7 +3,7 @@ from math import log
 import pytest
 import torch
 
-from trainer.losses import binary_cross_entropy, sampled_softmax
+from trainer.losses import binary_cross_entropy, focal, sampled_softmax
 
 
 def test_cross_entropy_of_undecided_logits_is_the_logarithm_of_two() -> None:
@@ -26,3 +26,17 @@ def test_softmax_counts_rivals_but_not_forbidden_ones() -> None:
 def test_softmax_without_a_rival_left_is_nothing() -> None:
     loss = sampled_softmax(torch.tensor([3.0]), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
     assert loss.item() == 0.0
+
+
+def test_focal_loss_is_cross_entropy_that_leaves_out_what_is_easy() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.5], [-3.0, 4.0, -9.0]])
+    torch.testing.assert_close(focal(logits, 0.0), binary_cross_entropy(logits))
+    right = torch.sigmoid(logits * torch.tensor([1.0, -1.0, -1.0]))
+    torch.testing.assert_close(focal(logits, 2.0), (-((1 - right) ** 2) * right.log()).mean())
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_has_finite_slopes_everywhere(gamma: float) -> None:
+    logits = torch.tensor([[200.0, -200.0, 0.0], [-200.0, 200.0, 1e-9]], requires_grad=True)
+    torch.autograd.backward(focal(logits, gamma))
+    assert logits.grad is not None and bool(torch.isfinite(logits.grad).all())

@@ -6,9 +6,10 @@ import torch
 from recommender.model import NeuMF
 from recommender.neumf import Scorer
 from recommender.tower import Histories, learner_vectors, pool
-from trainer.fit import DECAYS
 from trainer.histories import bags
 from trainer.network import HistoryNeuMF
+
+DECAYS = np.array([0.0, 0.8, 1.0], dtype=np.float32)
 
 
 def _histories() -> Histories:

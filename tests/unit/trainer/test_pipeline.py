@@ -11,13 +11,13 @@ from schemas.events import LearnerEvent, Rated
 from schemas.manifest import Manifest
 from tests.unit.trainer.campus import START_S, checkerboard, courses, enrolled, log_of
 from trainer.cases import cases_of
+from trainer.gate import judge
 from trainer.interactions import interactions_of
 from trainer.log import Log
 from trainer.pipeline import Trained, train_model
 from trainer.publish import Made, write_bundle
 from trainer.result import no_progress
 from trainer.settings import TrainerSettings
-from trainer.verdict import judge
 
 SETTINGS = TrainerSettings(train_dimensions=16, train_epochs=8, min_enrolments=100)
 
@@ -34,14 +34,14 @@ def trained(log: Log) -> Trained:
 
 def _bundle(folder: Path, trained: Trained, log: Log, seed: int) -> Manifest:
     folder.mkdir()
-    model, (hybrid, popular) = trained
-    return write_bundle(folder, Made(model, log, seed, judge(hybrid, popular, force=False), hybrid, popular), SETTINGS)
+    verdict = judge(trained.found.tail, None, trained.duel, trained.absent, force=False)
+    return write_bundle(folder, Made(trained.model, log, seed, verdict, trained.found.epochs), SETTINGS)
 
 
 def test_the_checkerboard_is_learnt(trained: Trained) -> None:
-    hybrid, popular = trained.evaluation
-    assert hybrid["tests"] == 150
-    assert hybrid["hr@10"] > 0.75 > popular["hr@10"] + 0.2
+    hybrid, popular = trained.found.tail
+    assert hybrid.metrics["tests"] == 150
+    assert hybrid.metrics["hr@10"] > 0.75 > popular.metrics["hr@10"] + 0.2
 
 
 def test_each_colour_is_recommended_its_own(log: Log, trained: Trained) -> None:
@@ -66,7 +66,7 @@ def test_the_same_log_and_seed_make_the_same_bundle(log: Log, trained: Trained, 
     )
     assert first.digest == second.digest != third.digest
     assert first.version == second.version == f"m-{first.digest[:12]}"
-    assert again.evaluation == trained.evaluation
+    assert again.found.tail.hybrid.metrics == trained.found.tail.hybrid.metrics
 
 
 def test_a_bundle_is_what_was_trained(log: Log, trained: Trained, tmp_path: Path) -> None:
@@ -77,11 +77,14 @@ def test_a_bundle_is_what_was_trained(log: Log, trained: Trained, tmp_path: Path
     np.testing.assert_array_equal(loaded.neumf.history, trained.model.neumf.history)
     assert manifest.snapshot_digest == log.digest
     assert manifest.offsets == log.offsets
-    assert manifest.metrics["hr@10"] == trained.evaluation.hybrid["hr@10"]
+    assert manifest.metrics == trained.found.tail.hybrid.metrics
+    assert manifest.champion_metrics == manifest.popular_metrics == trained.found.tail.popular.metrics
+    assert manifest.newest_us == max(event.occurred_us for event in log.events)
+    assert manifest.epochs == trained.found.epochs <= SETTINGS.train_epochs
 
 
 def test_too_few_enrolments_are_said_unless_forced() -> None:
-    small = log_of(checkerboard(learners=5))
+    small = log_of(checkerboard(learners=5), courses())
     with pytest.raises(NotReadyError, match=r"50 enrolments are too few .* 100 are wanted"):
         train_model(small, SETTINGS, 1, False, no_progress)
     assert train_model(small, SETTINGS, 1, True, no_progress).model.neumf is not None
@@ -95,9 +98,9 @@ def _rated(user_id: str, course_id: str, second: int) -> Rated:
 
 ODD_LOGS: dict[str, tuple[list[LearnerEvent], str]] = {
     "nothing": ([], "0 enrolments"),
-    "one event": ([enrolled("u", "c", 0)], "every course"),
+    "one event": ([enrolled("u", "c", 0)], "0 enrolments"),
     "one course": ([enrolled(f"u{i}", "c", i) for i in range(300)], "every course"),
-    "one learner": ([enrolled("u", f"c{i}", i) for i in range(300)], "every course"),
+    "one learner, and no catalogue": ([enrolled("u", f"c{i}", i) for i in range(300)], "0 enrolments"),
     "ratings alone": ([_rated(f"u{i}", f"c{i % 7}", i) for i in range(300)], "0 enrolments"),
 }
 

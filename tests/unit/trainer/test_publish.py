@@ -23,7 +23,7 @@ def _settings(store: Path) -> TrainerSettings:
 
 
 def _store(model: Model, log: Log, settings: TrainerSettings, keep: bool = True) -> str:
-    return store_bundle(Made(model, log, 1, Verdict(keep, ""), {}, {}), settings).version
+    return store_bundle(Made(model, log, 1, Verdict(keep, "")), settings).version
 
 
 def test_a_bootstrap_bundle_is_stored_under_its_digest(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""The champion: the trained model that is live, as far as it can be compared with."""
+
+from typing import NamedTuple
+
+from adapters.bundles import BundleStore
+from recommender.bundle import load_model, verify
+from recommender.model import Model
+from recommender.universe import prepare
+from schemas.control import ModelPublished
+from schemas.errors import BundleError
+
+
+class Champion(NamedTuple):
+    """A live model. It has seen nothing after `until_us`; `advantage` is what its recipe had over the popular list."""
+
+    version: str
+    model: Model
+    until_us: int
+    advantage: float = 0.0
+
+
+def load_champion(live: ModelPublished | None, bundle_url: str) -> tuple[Champion | None, str]:
+    """Return the champion, or None and why there is none; a bootstrap bundle is none."""
+    if live is None or live.bootstrap:
+        return None, "there is no champion yet"
+    try:
+        folder = BundleStore(bundle_url).fetch(live.version)
+        manifest, model = verify(folder), load_model(folder)
+        prepare(model)  # fails now, if its index does not fit
+    except (BundleError, OSError) as error:
+        return None, f"the champion {live.version} cannot be loaded: {error}"
+    if not manifest.newest_us:
+        return None, f"the champion {live.version} does not say up to when it has seen events"
+    beside_popular = [one.own - one.other for one in manifest.comparisons if one.against == "popular" and one.low > 0]
+    return Champion(live.version, model, manifest.newest_us, min(beside_popular, default=0.0)), ""
