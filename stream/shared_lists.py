@@ -29,6 +29,7 @@ from schemas.keys import (
     SHARED_TRENDING,
     ShardKeys,
 )
+from schemas.meta import Status
 from stream.serving import Serving, ServingRoom
 from stream.view import GUARDED
 
@@ -57,11 +58,14 @@ def decode_counts(shards: Sequence[Mapping[bytes, bytes]]) -> Counts:
     return counts
 
 
-async def read_applied(client: Client, generation: int, partitions: int) -> str:
-    """Return what every shard has applied: while it stays, so do the counts."""
+async def read_applied(client: Client, generation: int, partitions: int) -> tuple[str, bool]:
+    """Return what every shard has applied, and whether all are live: while the first stays, so do the counts."""
     keys = [ShardKeys(shard, generation).meta for shard in range(partitions)]
-    applied: list[Any] = await patiently(lambda: asyncio.gather(*(client.hget(key, "applied") for key in keys)))
-    return " ".join([str(generation), *(value.decode() if value else "-" for value in applied)])
+    metas: list[Any] = await patiently(
+        lambda: asyncio.gather(*(client.hmget(key, "applied", "status") for key in keys))
+    )
+    applied = " ".join([str(generation), *(one.decode() if one else "-" for one, _ in metas)])
+    return applied, all(status == Status.LIVE.encode() for _, status in metas)
 
 
 async def read_counts(client: Client, generation: int, partitions: int) -> Counts:
@@ -168,13 +172,16 @@ class SharedLists:
         self._counted = ""
 
     async def update(self, is_writer: bool) -> None:
-        """Sum the counts if any shard has moved, and write what is no longer true."""
+        """Sum the counts if any shard has moved, and write what is no longer true.
+
+        While a shard is rebuilt its counts are not whole: what was known before is then nearer to the truth.
+        """
         state = self._control.state
-        counted = await read_applied(self._client, state.generation, state.partitions)
-        if counted != self._counted:
+        counted, whole = await read_applied(self._client, state.generation, state.partitions)
+        if counted != self._counted and (whole or not self._counted):
             self._room.take_counts(await read_counts(self._client, state.generation, state.partitions))
             self._counted = counted
         serving = self._room.current
         if is_writer and serving:
             courses = dict(self._catalogue.courses)
-            await patiently(lambda: write_shared(self._client, serving, courses, counted))
+            await patiently(lambda: write_shared(self._client, serving, courses, self._counted))

@@ -27,6 +27,7 @@ from schemas.keys import (
     SHARED_TRENDING,
     ShardKeys,
 )
+from schemas.meta import Status
 from schemas.topics import CONTROL, COURSES
 from stream import shared_lists
 from stream.merge import join_run, merge_run
@@ -86,8 +87,11 @@ class House:
 
 
 @pytest.fixture
-def house(client: Client) -> House:
-    """Begin with an empty server."""
+async def house(client: Client) -> House:
+    """Begin with two empty shards that are live."""
+    for shard in range(2):
+        view, _ = await open_shard(client, ShardKeys(shard, 0), 0)
+        await view.set_status(client, Status.LIVE)
     return House(client)
 
 
@@ -138,7 +142,7 @@ async def test_lists_say_what_they_were_made_from(client: Client, house: House) 
             assert unpack_candidates(packed).version == Version(5, len(CATALOGUE) + len(PUBLISHED) - 1, -1, -1)
     meta = {name: value.decode() for name, value in (await read(client, SHARED_META)).items()}
     assert len(meta.pop("nonce")) == 32
-    assert meta == {"model_epoch": "5", "catalogue_epoch": "14", "counted": "0 0 -"}
+    assert meta == {"model_epoch": "5", "catalogue_epoch": "14", "counted": "0 0 -1"}
 
 
 async def test_every_course_has_similar_ones_and_a_card(client: Client, house: House) -> None:
@@ -164,6 +168,22 @@ async def test_what_is_true_is_not_written_again(client: Client, house: House) -
     await worker.update(is_writer=True)
     await house.worker().update(is_writer=True)  # one that was started anew
     assert await stamps(client, (*LISTS, SHARED_SIMILAR)) == before
+
+
+async def test_while_a_shard_is_rebuilt_the_last_whole_counts_stand(client: Client, house: House) -> None:
+    worker = house.worker()
+    await house.enrol(0, 0, enrolled("a", "c03", 100), enrolled("b", "c03", 100))
+    await house.enrol(1, 0, enrolled("c", "c07", 100))
+    await worker.update(is_writer=True)
+    assert (await courses_of(client, SHARED_POPULAR))[:2] == ["c03", "c07"]
+    await client.delete(ShardKeys(0, 0).meta, ShardKeys(0, 0).counts)
+    await house.enrol(0, 0, enrolled("a", "c09", 100))  # opens the shard anew, building
+    await worker.update(is_writer=True)
+    assert (await courses_of(client, SHARED_POPULAR))[:2] == ["c03", "c07"]
+    view, _ = await open_shard(client, ShardKeys(0, 0), 0)
+    await view.set_status(client, Status.LIVE)
+    await worker.update(is_writer=True)
+    assert set((await courses_of(client, SHARED_POPULAR))[:2]) == {"c07", "c09"}
 
 
 async def test_new_counts_renew_the_lists_and_nothing_else(client: Client, house: House) -> None:
