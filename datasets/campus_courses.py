@@ -66,9 +66,10 @@ class CampusCourse:
         words = SUBJECTS[self.subject][self.topic]
         names = dict(zip(("first", "second", "third", "fourth"), words, strict=True))
         titles = TITLES[self.language][self.level]
+        title = titles[self.edition % len(titles)].format(self.topic)
         return Course(
             course_id=self.course_id,
-            title=titles[self.edition // 2 % len(titles)].format(self.topic),
+            title=f"{title} ({self.edition + 1})" if self.edition > 1 else title,
             description=TEXTS[self.language][self.level].format(topic=self.topic, **names),
             category=self.subject,
             language=self.language,

@@ -1,7 +1,6 @@
 """A whole running system, and pages of Debian's Chromium on it that may not misbehave."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -60,11 +58,7 @@ def system(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         until(lambda: _has_own_list(running), _PATIENCE_S)
         yield running
     finally:
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        _, alive = psutil.wait_procs(children, 5)
-        assert not alive, f"{alive} were left behind"
+        running.end()
 
 
 def _has_own_list(system: System) -> bool:

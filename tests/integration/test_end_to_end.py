@@ -68,6 +68,14 @@ class System:
         """Run a command and return its JSON."""
         return json.loads(self.cli(*arguments, "--json", "-"))
 
+    def end(self) -> None:
+        """End the system as an operator does; nothing may be left of it."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        _, alive = psutil.wait_procs(children, 5)
+        assert not alive, f"{alive} were left behind"
+
     def get(self, path: str) -> Any:
         """Look something up over HTTP."""
         answer = httpx.get(self.ready["api_url"] + path, headers=self.headers, timeout=20)
@@ -111,11 +119,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         running.headers = {"Authorization": f"Bearer {token}"}
         yield running
     finally:
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        _, alive = psutil.wait_procs(children, 5)
-        assert not alive, f"{alive} were left behind"
+        running.end()
 
 
 def test_import_reports_what_was_read_and_rejected(system: System) -> None:
