@@ -1,11 +1,12 @@
 """Bundles in an object store, by fsspec: a version is whole when its manifest is there, which is uploaded last."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,6 +20,7 @@ from schemas.manifest import MANIFEST_NAME, decode_manifest, verify
 CACHED: Final = 8
 """Versions that a cache keeps: those that were asked for last."""
 
+_INCOMING: Final = ".incoming-"
 T = TypeVar("T")
 
 
@@ -57,22 +59,32 @@ class ObjectStore:
     def fetch(self, version: str) -> Path:
         """Return the cached copy of a version; one that is missing or broken is fetched."""
         cached = self._cache / version
-        try:
-            verify(cached)
-        except BundleError:
-            shutil.rmtree(cached, ignore_errors=True)
-            self._copy(version, cached)
-        os.utime(cached)
-        self._forget_oldest()
+        with self._owned():
+            try:
+                verify(cached)
+            except BundleError:
+                shutil.rmtree(cached, ignore_errors=True)
+                self._copy(version, cached)
+            os.utime(cached)
+            self._forget_oldest()
         return cached
+
+    @contextlib.contextmanager
+    def _owned(self) -> Iterator[None]:
+        """Own the cache until left: workers and trainer of one machine share it."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with (self._cache / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _copy(self, version: str, cached: Path) -> None:
         """Copy a version into the cache, which it enters once it is proved whole."""
         remote = f"{self._root}/{version}"
         raw = self._ask(f"bundle {version}", partial(self._files.cat_file, f"{remote}/{MANIFEST_NAME}"))
         manifest = decode_manifest(raw)
-        self._cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self._cache) as parent:
+        for left in self._cache.glob(f"{_INCOMING}*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_INCOMING, dir=self._cache) as parent:
             staged = Path(parent, version)
             staged.mkdir()
             for name in manifest.files:
@@ -80,8 +92,7 @@ class ObjectStore:
                 self._ask(f"{version}/{name}", partial(self._files.get_file, source, str(path)))
             (staged / MANIFEST_NAME).write_bytes(raw)
             verify(staged)
-            with contextlib.suppress(OSError):  # another process was quicker
-                staged.rename(cached)
+            staged.rename(cached)
 
     def _forget_oldest(self) -> None:
         folders = [path for path in self._cache.iterdir() if not path.name.startswith(".")]

@@ -117,4 +117,10 @@ class Changes:
             self.is_heard = True
             self.wake(self._followers)
         elif message["type"] == "message":
-            self.wake(_users.decode(message["data"]))
+            self.wake(self._named(message["data"]))
+
+    def _named(self, raw: bytes) -> Iterable[str]:
+        try:
+            return _users.decode(raw)
+        except msgspec.DecodeError:  # of another version: everybody looks
+            return list(self._followers)

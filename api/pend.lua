@@ -31,5 +31,6 @@ for i = 2, #KEYS do
     changed[#changed + 1] = user
   end
 end
-if #changed > 0 then redis.call("PUBLISH", "cs:changed", cmsgpack.pack(changed)) end
+-- By pcall: who may not publish (ACL) must not lose the write; followers then look now and then.
+if #changed > 0 then redis.pcall("PUBLISH", "cs:changed", cmsgpack.pack(changed)) end
 return redis.status_reply("OK")

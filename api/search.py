@@ -12,6 +12,9 @@ from adapters.redis import Client
 from schemas.cards import Card, unpack_card
 from schemas.keys import SHARED_CARDS, SHARED_META
 
+MOST_WORDS: Final = 8
+"""Further words of a search are not looked at."""
+
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -42,7 +45,7 @@ def best(titled: Iterable[_Titled], text: str, limit: int) -> list[Card]:
 
     Those whose title begins with the text come first, then whole words before beginnings, then what many take.
     """
-    wanted = [f" {word}" for word in folded_words(text)]
+    wanted = [f" {word}" for word in dict.fromkeys(folded_words(text))][:MOST_WORDS]
     if not wanted:
         return []
     phrase = "".join(wanted)
@@ -67,20 +70,21 @@ class TitleSearch:
 
     async def find(self, text: str, limit: int) -> list[Card]:
         """Return courses by title, best first. Raises RedisError or TimeoutError if none were ever read."""
-        async with self._loading:
-            try:
-                await self._refresh()
-            except (RedisError, TimeoutError):
-                if self._epoch is None:
-                    raise
-        return best(self._titled, text, limit)
+        try:
+            await self._refresh()
+        except (RedisError, TimeoutError):
+            if self._epoch is None:
+                raise
+        return await asyncio.to_thread(best, self._titled, text, limit)
 
     async def _refresh(self) -> None:
         async with asyncio.timeout(self._timeout_s):
             epoch: Any = await self._client.hget(SHARED_META, "catalogue_epoch")
         if epoch is None or epoch == self._epoch:  # None: a Redis that lost everything
             return
-        async with asyncio.timeout(10 * self._timeout_s):
+        async with self._loading, asyncio.timeout(10 * self._timeout_s):
+            if epoch == self._epoch:  # read meanwhile, by another search
+                return
             packed: Any = await self._client.hvals(SHARED_CARDS)
-        self._titled = await asyncio.to_thread(_indexed, packed)
-        self._epoch = epoch
+            self._titled = await asyncio.to_thread(_indexed, packed)
+            self._epoch = epoch

@@ -19,6 +19,7 @@ from recommender.bundle import verify
 from schemas.control import ControlState, ModelPromoted, ModelPublished, ModelRefused, ModelRolledBack
 from schemas.errors import BundleError, ConfigurationError
 from schemas.quality import KEPT_DAYS
+from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
 
 app = typer.Typer(add_completion=False)
@@ -43,13 +44,12 @@ class Models:
         if version not in self.state.models:
             raise ConfigurationError(f"there is no model {version!r}: see `coursestream models list`")
 
-    def check_whole(self, version: str, bundle_url: str) -> None:
+    def check_whole(self, version: str, connections: Connections) -> None:
         """Raise BundleError unless the version's bundle is in the store and is what was published."""
-        found = verify(BundleStore(bundle_url).fetch(version))
+        url = connections.bundle_url
+        found = verify(BundleStore(url, connections.bundle_cache).fetch(version))
         if found.digest != self.state.models[version].record.digest:
-            raise BundleError(
-                f"bundle {version} in {bundle_url} is not the one that was published: nothing was changed"
-            )
+            raise BundleError(f"bundle {version} in {url} is not the one that was published: nothing was changed")
 
     def before(self) -> str:
         """Return the version that was live before the present one."""
@@ -146,7 +146,7 @@ def quality(
 
 
 def _decide(system: System, known: Models, record: ModelPromoted | ModelRolledBack, json_file: str | None) -> None:
-    known.check_whole(record.version, system.connections(redis=False).bundle_url)
+    known.check_whole(record.version, system.connections(redis=False))
     epoch = asyncio.run(append_control(system.kafka, record))
     answer: dict[str, object] = {"live": record.version, "epoch": epoch}
     give(answer, json_file, pairs(answer))

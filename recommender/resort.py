@@ -161,4 +161,5 @@ def explore(chosen: Sequence[Candidate], rest: Iterable[Candidate], draw: int) -
     new = [one for one in (*chosen[-places:], *rest) if one.source == Source.NEW]
     places = min(places, len(new))
     picked = [new[(draw + place) % len(new)] for place in range(places)]
-    return [*chosen[: len(chosen) - places], *sorted(picked, key=lambda one: -one.score)]
+    kept = [one for one in chosen if one not in picked]
+    return [*kept[: len(chosen) - places], *sorted(picked, key=lambda one: -one.score)]

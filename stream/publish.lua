@@ -51,5 +51,6 @@ for i = 0, (#ARGV - 1) / 4 - 1 do
   answer[#answer + 1] = accepted and "1" or "0"
   if accepted then changed[#changed + 1] = user end
 end
-if #changed > 0 then redis.call("PUBLISH", "cs:changed", cmsgpack.pack(changed)) end
+-- By pcall: who may not publish (ACL) must not lose the write; followers then look now and then.
+if #changed > 0 then redis.pcall("PUBLISH", "cs:changed", cmsgpack.pack(changed)) end
 return table.concat(answer)

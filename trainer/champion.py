@@ -19,16 +19,22 @@ class Champion(NamedTuple):
     advantage: float = 0.0
 
 
-def load_champion(live: ModelPublished | None, bundle_url: str) -> tuple[Champion | None, str]:
-    """Return the champion, or None and why there is none; a bootstrap bundle is none."""
+def load_champion(live: ModelPublished | None, store: BundleStore, force: bool = False) -> tuple[Champion | None, str]:
+    """Return the champion, or None and why there is none; a bootstrap bundle is none.
+
+    Raises BundleError if it cannot be loaded, unless by `force`: what cannot be compared with may not be replaced.
+    """
     if live is None or live.bootstrap:
         return None, "there is no champion yet"
     try:
-        folder = BundleStore(bundle_url).fetch(live.version)
+        folder = store.fetch(live.version)
         manifest, model = verify(folder), load_model(folder)
         prepare(model)  # fails now, if its index does not fit
     except (BundleError, OSError) as error:
-        return None, f"the champion {live.version} cannot be loaded: {error}"
+        reason = f"the champion {live.version} cannot be loaded: {error}"
+        if not force:
+            raise BundleError(f"{reason}; --force trains without it") from None
+        return None, reason
     if not manifest.newest_us:
         return None, f"the champion {live.version} does not say up to when it has seen events"
     beside_popular = [one.own - one.other for one in manifest.comparisons if one.against == "popular" and one.low > 0]

@@ -57,8 +57,9 @@ def judge(tail: Evaluation, champion: Champion | None, duel: Duel | None, absent
         objections += _worse(comparisons[0], "the popular list")
     if duel is not None and champion is not None:
         since = compare(duel.own.hybrid.ranks, duel.own.popular.ranks, POPULAR)
-        comparisons += [compare(duel.own.hybrid.ranks, duel.champion.ranks, champion.version), since]
-        objections += _worse(comparisons[1], champion.version) + _pointless(since, champion)
+        against = compare(duel.own.hybrid.ranks, duel.champion.ranks, champion.version)
+        comparisons += [against, since]
+        objections += _worse(against, champion.version) + _pointless(since, champion)
     shown, other = (duel.own, duel.champion) if duel else (tail, tail.popular)
     figures = shown.hybrid.metrics, other.metrics, shown.popular.metrics, tuple(comparisons)
     if objections:

@@ -1,5 +1,6 @@
 """A training from end to end: read the log, fit, test, judge, publish. It brings torch in: for the child alone."""
 
+from adapters.bundles import BundleStore
 from schemas.errors import NotReadyError
 from trainer.champion import load_champion
 from trainer.gate import judge
@@ -21,7 +22,8 @@ async def make_model(
     progress("reading the log", 0.0)
     servers = settings.kafka_bootstrap_servers
     log = await (read_log(servers, as_of_ms) if as_of_ms is not None else read_kept_log(servers, settings.snapshot_dir))
-    champion, absent = load_champion(await live_model(settings), settings.bundle_url)
+    store = BundleStore(settings.bundle_url, settings.bundle_cache)
+    champion, absent = load_champion(await live_model(settings), store, force)
     try:
         trained = train_model(log, settings, seed, force, progress, champion)
     except NotReadyError as error:

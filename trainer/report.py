@@ -37,9 +37,10 @@ def draw_curves(path: Path, title: str, curves: Curves) -> None:
     for name, curve in curves.items():
         axes.plot(range(1, len(curve) + 1), curve, marker="o", markersize=3, label=name)
     axes.set(title=title, xlabel="tests, in twentieths, oldest first", ylabel="recall@10")
+    axes.set_xticks(range(1, max(map(len, curves.values()), default=0) + 1))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=len(curves), frameon=False)
     figure.savefig(path, dpi=120)
 
 

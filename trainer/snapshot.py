@@ -16,10 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import CoursestreamError
+from schemas.events import LEARNER_EVENTS as EVENT_TYPES
+from schemas.events import SCHEMA_VERSION
 from schemas.topics import LEARNER_EVENTS
 
 FORMAT: Final = 1
 INDEX: Final = "snapshot.json"
+RULES: Final = " ".join([str(SCHEMA_VERSION), *(kind.__name__ for kind in EVENT_TYPES)])
+"""What was no event by other rules may be one now, and is not in the snapshot."""
 MOST_PARTS: Final = 16
 """A snapshot of more parts is written anew as one."""
 
@@ -63,6 +67,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     """What a snapshot is of: the log between two offsets of each partition. `digest` is that of the whole `Log`."""
 
     format: int = FORMAT
+    rules: str = RULES
     begins: list[int] = []
     ends: list[int] = []
     marks: dict[int, Mark] = {}
@@ -94,6 +99,8 @@ def load(folder: Path) -> tuple[Index, list[Row]]:
         raise SnapshotError(f"{INDEX} cannot be read: {error}") from None
     if index.format != FORMAT:
         raise SnapshotError(f"it has format {index.format}, this code reads {FORMAT}")
+    if index.rules != RULES:
+        raise SnapshotError("it was made by other rules of what is an event")
     return index, [row for part in index.parts for row in _read_part(folder, part)]
 
 

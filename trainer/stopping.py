@@ -15,7 +15,8 @@ from trainer.split import Split, evenly
 
 CASES = 1_000
 RIVALS = 100
-"""Courses not taken that the course taken is ranked among."""
+"""Courses not taken that the course taken is ranked among, drawn as often as they are taken: among others popularity
+alone does well, and a training would end before it has learnt more."""
 
 _TOP = 10
 _CHUNK = 250
@@ -43,7 +44,11 @@ class Validation:
         if not len(rows) or not settings.train_patience:
             return None
         rng = np.random.default_rng((seed, RIVALS))
-        rivals = draw_negatives(taken_rows(taken, interactions.learner[rows]), RIVALS, rng)
+        own = taken_rows(taken, interactions.learner[rows])
+        others = draw_negatives(own, RIVALS, rng)
+        counts = np.asarray(taken.sum(axis=0), dtype=np.float64).ravel() + 1.0
+        popular = rng.choice(len(counts), size=others.shape, p=counts / counts.sum())
+        rivals = np.where(own[np.arange(len(rows))[:, None], popular], others, popular)
         pairs = np.concatenate([interactions.course[rows][:, None], rivals], axis=1)
         return cls(interactions, rows, pairs, settings.train_patience)
 

@@ -102,6 +102,7 @@ function followList() {
 
 function showLearner(userId) {
   page.userId = userId;
+  page.newestOwn += 1; // what is under way is another learner's
   page.stateVersion = null;
   session.keepLearner(userId);
   byId("list-heading").replaceChildren("For ", bdi(userId));

@@ -19,6 +19,7 @@ from deploy.embedded import EmbeddedStack, embedded
 from recommender.bundle import load_model, verify
 from schemas.control import ControlState, RecordQuarantined, RefitRequested
 from schemas.courses import Course, encode_course
+from schemas.errors import BundleError
 from schemas.events import LearnerEvent, encode_event
 from schemas.topics import COURSES, LEARNER_EVENTS
 from tests.unit.trainer import test_poison as poison
@@ -135,6 +136,8 @@ async def test_what_does_not_pass_the_gate_is_announced_and_not_live(settings: T
     assert again.version == bad.version and (await decided(own)).offset == state.offset
 
     Path(own.bundle_url, good.version, "neumf.npz").unlink()
+    with pytest.raises(BundleError, match=f"the champion {good.version} cannot be loaded: .*--force"):
+        await make_model(own, 1, False, None, no_progress)
     alone = await make_model(own, 1, True, None, no_progress)
     assert alone.published and alone.champion_metrics == alone.popular_metrics
     assert f"the champion {good.version} cannot be loaded" in alone.reason

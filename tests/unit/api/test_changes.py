@@ -61,6 +61,16 @@ async def test_a_notice_wakes_only_those_it_names(client: Client) -> None:
         assert await woken_after(changes, "a", client, "b") >= 1.0
 
 
+async def test_a_notice_that_cannot_be_read_wakes_everybody_and_ends_nothing(client: Client) -> None:
+    async with listening(client) as changes:
+        with changes.follow("a") as follower:
+            started = time.monotonic()
+            await client.execute_command("PUBLISH", CHANGED, b"\xc1 of another version")
+            await follower.wait(1.0)
+            assert time.monotonic() - started < 0.9
+        assert await woken_after(changes, "a", client, "a") < 0.9
+
+
 async def test_two_followers_of_one_learner_are_both_woken(client: Client) -> None:
     async with listening(client) as changes:
         with changes.follow("a") as one, changes.follow("a") as two:

@@ -148,6 +148,9 @@ def test_a_new_course_that_stands_there_already_is_not_shown_twice() -> None:
     chosen = [*LONG[:18], *NEW[:2]]
     assert {one.course_id for one in explore(chosen, [NEW[2]], 2**64 - 1)} >= {one.course_id for one in LONG[:18]}
     assert sorted(explore(chosen, [], 2**64 - 1)) == sorted(chosen)
+    last_but_one = [*LONG[:38], NEW[0], LONG[38]]
+    shown = explore(last_but_one, [], 0)
+    assert sorted(shown) == sorted(last_but_one)
 
 
 def test_readers_load_no_numpy() -> None:

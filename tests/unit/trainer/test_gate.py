@@ -47,6 +47,7 @@ def test_the_interval_is_paired_and_the_same_each_time() -> None:
         (_tail(0.0, 1.0, tests=19), None, True),
         (_tail(0.3, 0.1), _duel(0.3, 0.3, 0.1), True),
         (_tail(0.3, 0.1), _duel(0.2, 0.35, 0.05), False),
+        (_tail(0.0, 0.0, tests=0), _duel(0.2, 0.35, 0.05), False),
         (_tail(0.1, 0.2), _duel(0.3, 0.3, 0.1), False),
         (_tail(0.3, 0.1), _duel(0.1, 0.1, 0.1), False),
         (_tail(0.3, 0.1), _duel(0.2, 0.2, 0.1), True),
