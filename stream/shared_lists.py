@@ -37,6 +37,8 @@ logger: Final = logging.getLogger(__name__)
 
 SIMILAR: Final = 20
 LISTED: Final = 100
+HOLD_S: Final = 120.0
+"""A shard that is longer in being rebuilt no longer keeps popularity as it was."""
 _CHUNK: Final = 500
 _INCOMING_S: Final = 60
 
@@ -170,15 +172,18 @@ class SharedLists:
         self._catalogue = catalogue
         self._room = room
         self._counted = ""
+        self._whole_at = float("-inf")
 
     async def update(self, is_writer: bool) -> None:
         """Sum the counts if any shard has moved, and write what is no longer true.
 
-        While a shard is rebuilt its counts are not whole: what was known before is then nearer to the truth.
+        While a shard is rebuilt its counts are not whole: for `HOLD_S` what was known before is nearer to the truth.
         """
         state = self._control.state
         counted, whole = await read_applied(self._client, state.generation, state.partitions)
-        if counted != self._counted and (whole or not self._counted):
+        now = time.monotonic()
+        self._whole_at = now if whole else self._whole_at
+        if counted != self._counted and (whole or now - self._whole_at > HOLD_S):
             self._room.take_counts(await read_counts(self._client, state.generation, state.partitions))
             self._counted = counted
         serving = self._room.current

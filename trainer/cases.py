@@ -24,6 +24,7 @@ class Case(NamedTuple):
     learner: Learner
     course_id: str
     occurred_us: int
+    user_id: str = ""
 
 
 class Block(NamedTuple):
@@ -45,7 +46,7 @@ def cases_of(log: Log, interactions: Interactions, rows: NDArray[np.int64]) -> l
             continue
         for event, state in replay(events):
             if is_target(event, state) and event.course_id in wanted[user_id]:
-                cases.append(Case(state.learner(), event.course_id, event.occurred_us))
+                cases.append(Case(state.learner(), event.course_id, event.occurred_us, user_id))
     return sorted(cases, key=lambda case: case.occurred_us)
 
 

@@ -4,7 +4,7 @@ The lists come from the very `Recommender` that the stream runs: what is measure
 pessimistic: a course that shares its score with others stands last among them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,9 +24,10 @@ Ranks = NDArray[np.int64]
 
 
 class Ranking(NamedTuple):
-    """How lists did on C cases: case by case, and as metrics."""
+    """How lists did on C cases: case by case, and as metrics. `owners`, (C,), numbers whose case it is."""
 
     ranks: Ranks
+    owners: NDArray[np.int64]
     metrics: Metrics
 
 
@@ -82,7 +83,7 @@ def popular_ranks(recommender: Recommender, cases: Sequence[Case]) -> tuple[Rank
     return ranks, {recommender.course_ids[course] for course in np.unique(best).tolist()}
 
 
-def served(recommender: Recommender, blocks: Iterable[Block]) -> Ranking:
+def served(recommender: Recommender, blocks: Sequence[Block]) -> Ranking:
     """Return how the served lists do on all cases."""
     ranks: list[int] = []
     shown: set[str] = set()
@@ -90,10 +91,10 @@ def served(recommender: Recommender, blocks: Iterable[Block]) -> Ranking:
         lists = recommender.with_popularity(popularity).recommend([case.learner for case in cases])
         ranks += [listed_rank(listed, case.course_id) for listed, case in zip(lists, cases, strict=True)]
         shown.update(candidate.course_id for listed in lists for candidate in listed.candidates[:TOP])
-    return _ranking(np.array(ranks, dtype=np.int64), shown, recommender)
+    return _ranking(np.array(ranks, dtype=np.int64), blocks, shown, recommender)
 
 
-def popular(recommender: Recommender, blocks: Iterable[Block]) -> Ranking:
+def popular(recommender: Recommender, blocks: Sequence[Block]) -> Ranking:
     """Return how the popular list does on all cases."""
     ranks: list[Ranks] = [np.empty(0, dtype=np.int64)]
     shown: set[str] = set()
@@ -101,11 +102,13 @@ def popular(recommender: Recommender, blocks: Iterable[Block]) -> Ranking:
         own, courses = popular_ranks(recommender.with_popularity(popularity), cases)
         ranks.append(own)
         shown |= courses
-    return _ranking(np.concatenate(ranks), shown, recommender)
+    return _ranking(np.concatenate(ranks), blocks, shown, recommender)
 
 
-def _ranking(ranks: Ranks, shown: set[str], recommender: Recommender) -> Ranking:
-    return Ranking(ranks, metrics_of(ranks, shown, int(recommender.universe.active.sum())))
+def _ranking(ranks: Ranks, blocks: Sequence[Block], shown: set[str], recommender: Recommender) -> Ranking:
+    user_ids = [case.user_id for block in blocks for case in block.cases]
+    owners = np.unique(np.array(user_ids, dtype=np.str_), return_inverse=True)[1]
+    return Ranking(ranks, owners, metrics_of(ranks, shown, int(recommender.universe.active.sum())))
 
 
 def evaluate(recommender: Recommender, blocks: Sequence[Block]) -> Evaluation:

@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.manifest import Comparison
 from trainer.champion import Champion
-from trainer.evaluate import Evaluation, Ranking, Ranks, gains_of
+from trainer.evaluate import Evaluation, Ranking, gains_of
 from trainer.verdict import Verdict
 
 FEWEST_TESTS: Final = 20
@@ -33,18 +33,19 @@ class Duel(NamedTuple):
     champion: Ranking
 
 
-def compare(own: Ranks, other: Ranks, against: str) -> Comparison:
+def compare(own: Ranking, other: Ranking, against: str) -> Comparison:
     """Return how two did on the same cases, at least one; the resamples are always the same.
 
-    >>> compare(np.array([1, 3] * 50), np.array([3, 0] * 50), "popular").low > 0.4
-    True
+    Learners are drawn, each with all of his cases: those are alike, and drawn one by one they would feign certainty.
     """
-    gains, others = gains_of(own), gains_of(other)
-    drawn = np.random.default_rng(0).integers(len(own), size=(_RESAMPLES, len(own)))
-    bounds = np.quantile((gains - others)[drawn].mean(axis=1), _ONE_SIDED)
+    gains, others = gains_of(own.ranks), gains_of(other.ranks)
+    counts = np.bincount(own.owners)  # (L,)
+    sums = np.bincount(own.owners, gains - others)
+    drawn = np.random.default_rng(0).integers(len(counts), size=(_RESAMPLES, len(counts)))
+    bounds = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), _ONE_SIDED)
     means = round(float(gains.mean()), 6), round(float(others.mean()), 6)
     low, high = bounds.round(6).tolist()
-    return Comparison(against=against, own=means[0], other=means[1], low=low, high=high, tests=len(own))
+    return Comparison(against=against, own=means[0], other=means[1], low=low, high=high, tests=len(own.ranks))
 
 
 def judge(tail: Evaluation, champion: Champion | None, duel: Duel | None, absent: str, force: bool) -> Verdict:
@@ -53,11 +54,11 @@ def judge(tail: Evaluation, champion: Champion | None, duel: Duel | None, absent
     comparisons: list[Comparison] = []
     objections: list[str] = []
     if tests >= FEWEST_TESTS:
-        comparisons.append(compare(tail.hybrid.ranks, tail.popular.ranks, POPULAR))
+        comparisons.append(compare(tail.hybrid, tail.popular, POPULAR))
         objections += _worse(comparisons[0], "the popular list")
     if duel is not None and champion is not None:
-        since = compare(duel.own.hybrid.ranks, duel.own.popular.ranks, POPULAR)
-        against = compare(duel.own.hybrid.ranks, duel.champion.ranks, champion.version)
+        since = compare(duel.own.hybrid, duel.own.popular, POPULAR)
+        against = compare(duel.own.hybrid, duel.champion, champion.version)
         comparisons += [against, since]
         objections += _worse(against, champion.version) + _pointless(since, champion)
     shown, other = (duel.own, duel.champion) if duel else (tail, tail.popular)

@@ -31,7 +31,7 @@ _BLENDED: Final = 0.35
 _TESTED: Final = 0.4
 _FOUGHT: Final = 0.7
 _NOBODY: Final = np.empty(0, dtype=np.int64)
-_UNTESTED: Final = Ranking(_NOBODY, metrics_of(_NOBODY, set(), 0))
+_UNTESTED: Final = Ranking(_NOBODY, _NOBODY, metrics_of(_NOBODY, set(), 0))
 
 
 class Found(NamedTuple):

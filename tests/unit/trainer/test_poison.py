@@ -110,13 +110,13 @@ def test_clean_events_are_published(champion: Champion, held_out: list[Block]) -
     assert made.verdict.publish and made.trained.duel is not None, made.verdict.reason
     assert made.verdict.champion_metrics["tests"] >= 100
     better = evaluate(_recommender(made.trained.model), held_out)
-    assert compare(better.hybrid.ranks, better.popular.ranks, "popular").low > 0.05
+    assert compare(better.hybrid, better.popular, "popular").low > 0.05
 
 
 def test_a_log_of_shuffled_courses_makes_nothing_worse_than_popularity(held_out: list[Block]) -> None:
     made = _make(shuffled(PAST + NEW))
     worth = evaluate(_recommender(made.trained.model), held_out)
-    assert not made.verdict.publish or compare(worth.hybrid.ranks, worth.popular.ranks, "popular").high >= 0
+    assert not made.verdict.publish or compare(worth.hybrid, worth.popular, "popular").high >= 0
 
 
 def test_shuffled_new_events_do_not_take_a_good_champions_place(champion: Champion, held_out: list[Block]) -> None:
@@ -124,8 +124,8 @@ def test_shuffled_new_events_do_not_take_a_good_champions_place(champion: Champi
     assert not made.verdict.publish
     assert "teach little" in made.verdict.reason or "is below" in made.verdict.reason
     worth = compare(
-        served(_recommender(made.trained.model), held_out).ranks,
-        served(_recommender(champion.model), held_out).ranks,
+        served(_recommender(made.trained.model), held_out),
+        served(_recommender(champion.model), held_out),
         "m-1",
     )
     assert worth.high < 0, "what was refused does no harm: this test shows nothing"
@@ -138,8 +138,8 @@ def test_a_program_of_many_events_changes_little(champion: Champion, held_out: l
     made = _make([*PAST, *NEW, *unknown, *known], champion)
     assert made.trained.model.course_ids == tuple(course.course_id for course in COURSES)
     assert made.verdict.publish, made.verdict.reason
-    worth = served(_recommender(made.trained.model), held_out).ranks
-    assert compare(worth, served(_recommender(champion.model), held_out).ranks, "m-1").high >= 0
+    worth = served(_recommender(made.trained.model), held_out)
+    assert compare(worth, served(_recommender(champion.model), held_out), "m-1").high >= 0
 
 
 def test_a_learner_adds_so_much_to_targets_and_no_more() -> None:
