@@ -1,5 +1,6 @@
 """`coursestream evaluate`: the models on a folder of events, offline: no Kafka, no Redis."""
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,7 +31,7 @@ def evaluate(
         int | None, typer.Option(min=0, metavar="N", help="Enrolments between two fits; 0: none after the first.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, metavar="N", help="Tests, evenly spaced; 0: all.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, metavar="K", help="Seed of every random choice.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="K", help="Seed of every random choice.")] = 1,
     hidden: Annotated[
         Literal["taken", "seen"],
         typer.Option("--filter", help="Left out of lists: what was taken, as in serving, or all that was ever met."),
@@ -80,6 +81,11 @@ def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, conf
 
     with meter(f"reading {path}"):
         dataset = load(path)
+    if dataset.rejects:
+        print(
+            f"coursestream: {len(dataset.rejects):,} rows of {path} were rejected; `import` writes them to a file",
+            file=sys.stderr,
+        )
     events = dataset.timeline()
     with meter("evaluating", 1) as progress:
         evaluation = Evaluation(
@@ -95,6 +101,7 @@ def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, conf
         "dataset": path.name,
         "models": {name: board.metrics(found.num_courses) for name, board in found.scoreboards.items()},
         "events": len(events),
+        "rejected": len(dataset.rejects),
         "refits": found.refits,
         "curves": {name: board.curve() for name, board in found.scoreboards.items()},
     }

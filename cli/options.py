@@ -10,6 +10,8 @@ from schemas.events import to_microseconds
 
 STATE_DIR: Final = Path(".coursestream")
 
+_LATEST_S: Final = 4_102_444_800  # 2100-01-01
+
 StateDir = Annotated[
     Path,
     typer.Option(
@@ -29,9 +31,13 @@ def moment_ms(text: str) -> int:
     (1756713600000, 1500)
     """
     try:
-        return round(float(text) * 1_000)
+        seconds = float(text)
     except ValueError:
-        pass
+        seconds = None
+    if seconds is not None:
+        if not 0 <= seconds <= _LATEST_S:
+            raise typer.BadParameter(f"{text!r} lies outside the years 1970 to 2100")
+        return round(seconds * 1_000)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

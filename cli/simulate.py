@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cli.api import get
 from cli.options import STATE_DIR, JsonFile, StateDir
 from cli.output import give, table
 from cli.patient import PatientApi
@@ -40,6 +41,7 @@ def simulate(
     through the API, so a system with other data in it gets the campus's courses and learners besides.
     """
     system = find(state_dir)
+    get(system, "/v1/courses/popular", {"limit": 1})  # a system that is not there is said at once
     answer = asyncio.run(_simulate(system, Campus(courses, learners, seed), rate, seconds, past))
     give(answer, json_file, table(*arm_rows(answer)))
 
@@ -65,6 +67,7 @@ async def _simulate(
 
 
 async def _run(simulation: Simulation, seconds: float | None, num_past: int) -> None:
+    """Live for so long, once the past is there."""
     await simulation.prepare(num_past)
     try:
         async with asyncio.timeout(seconds):

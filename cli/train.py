@@ -20,7 +20,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def train(
-    seed: Annotated[int | None, typer.Option(min=0, metavar="K", help="Seed of every random choice.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, metavar="K", help="Seed of every random choice.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Publish even a model that is not good enough.")] = False,
     as_of: Moment = None,
     device: Annotated[

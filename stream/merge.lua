@@ -71,7 +71,7 @@ local applied, first, last = tonumber(meta[3]), tonumber(ARGV[2]), tonumber(ARGV
 if first > applied + 1 then return { "GAP", meta[3] } end
 if last <= applied then return { "OK" } end
 
-local writes, answer = {}, { "OK" }
+local writes, answer, gone = {}, { "OK" }, {}
 local function write(...) writes[#writes + 1] = { ... } end
 
 local function count(course, before, after)
@@ -208,7 +208,10 @@ local function merge_learner(place, score, update)
   local is_newer = version ~= sub(header, 1, 8)
   local new_header = version .. sub(header, 9, 16) .. threshold .. erasure
   if new_header ~= header then write("HSET", history, "", new_header) end
-  if erased then write("DEL", list, next_key(), next_key()) end
+  if erased then
+    write("DEL", list, next_key(), next_key())
+    gone[#gone + 1] = user
+  end
   write("ZADD", KEYS[4], "GT", score, user)
   if erased and not holds then
     write("ZREM", KEYS[3], user)
@@ -223,4 +226,6 @@ for _, command in ipairs(writes) do
   if command[1] == "HINCRBY" and value == 0 then redis.call("HDEL", command[2], command[3]) end
 end
 redis.call("HSET", KEYS[1], "applied", ARGV[3])
+-- Who follows the list of an erased learner must not keep it; by pcall: who may not publish must not lose the merge.
+if #gone > 0 then redis.pcall("PUBLISH", "cs:changed", cmsgpack.pack(gone)) end
 return answer

@@ -1,5 +1,6 @@
 """The champion: the trained model that is live, as far as it can be compared with."""
 
+from itertools import zip_longest
 from typing import NamedTuple
 
 from adapters.bundles import BundleStore
@@ -8,6 +9,7 @@ from recommender.model import Model
 from recommender.universe import prepare
 from schemas.control import ModelPublished
 from schemas.errors import BundleError
+from schemas.topics import LEARNER_EVENTS
 
 
 class Champion(NamedTuple):
@@ -17,6 +19,12 @@ class Champion(NamedTuple):
     model: Model
     until_us: int
     advantage: float = 0.0
+    offsets: tuple[int, ...] = ()
+    """Ends of `learner-events` that it was made from, by shard."""
+
+    def lacks(self, offsets: dict[str, list[int]]) -> bool:
+        """Return whether a log up to these ends holds events that the champion has not seen."""
+        return any(end > seen for end, seen in zip_longest(offsets[LEARNER_EVENTS], self.offsets, fillvalue=0))
 
 
 def load_champion(live: ModelPublished | None, store: BundleStore, force: bool = False) -> tuple[Champion | None, str]:
@@ -37,5 +45,6 @@ def load_champion(live: ModelPublished | None, store: BundleStore, force: bool =
         return None, reason
     if not manifest.newest_us:
         return None, f"the champion {live.version} does not say up to when it has seen events"
+    seen = tuple(manifest.offsets.get(LEARNER_EVENTS, ()))
     beside_popular = [one.own - one.other for one in manifest.comparisons if one.against == "popular" and one.low > 0]
-    return Champion(live.version, model, manifest.newest_us, min(beside_popular, default=0.0)), ""
+    return Champion(live.version, model, manifest.newest_us, min(beside_popular, default=0.0), seen), ""

@@ -48,8 +48,13 @@ def compare(own: Ranking, other: Ranking, against: str) -> Comparison:
     return Comparison(against=against, own=means[0], other=means[1], low=low, high=high, tests=len(own.ranks))
 
 
-def judge(tail: Evaluation, champion: Champion | None, duel: Duel | None, absent: str, force: bool) -> Verdict:
-    """Return the verdict on a model. `absent` says why there is no duel, if there is none."""
+def judge(
+    tail: Evaluation, champion: Champion | None, duel: Duel | None, absent: str, force: bool, is_newer: bool = True
+) -> Verdict:
+    """Return the verdict on a model. `absent` says why there is no duel, if there is none.
+
+    `is_newer`: whether the log holds anything that the champion has not seen; else nothing can be said for a change.
+    """
     tests = len(tail.hybrid.ranks)
     comparisons: list[Comparison] = []
     objections: list[str] = []
@@ -61,6 +66,8 @@ def judge(tail: Evaluation, champion: Champion | None, duel: Duel | None, absent
         against = compare(duel.own.hybrid, duel.champion, champion.version)
         comparisons += [against, since]
         objections += _worse(against, champion.version) + _pointless(since, champion)
+    if champion is not None and not is_newer:
+        objections.append(f"{champion.version} has seen all of this log: there is nothing to compare the two by")
     shown, other = (duel.own, duel.champion) if duel else (tail, tail.popular)
     figures = shown.hybrid.metrics, other.metrics, shown.popular.metrics, tuple(comparisons)
     if objections:

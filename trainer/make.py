@@ -30,5 +30,6 @@ async def make_model(
         return TrainResult(offsets=log.offsets, published=False, reason=str(error))
     progress("publishing", 1.0)
     model, found, duel = trained.model, trained.found, trained.duel
-    verdict = judge(found.tail, champion, duel, absent or trained.absent, force)
+    is_newer = champion is None or champion.lacks(log.offsets)
+    verdict = judge(found.tail, champion, duel, absent or trained.absent, force, is_newer)
     return await publish(Made(model, log, seed, verdict, found.epochs, found.passes), settings)

@@ -6,7 +6,6 @@ half of the enrolments and fits them anew every so many; `temporal` has models o
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -64,34 +63,34 @@ class Evaluated(NamedTuple):
     refits: int
 
 
-@dataclass
 class _Targets:
-    """The cases of all enrolments so far, which of them are tests, and when models are fitted."""
+    """All enrolments in the order of time, by place: which are tests, and before which the models are fitted."""
 
-    total: int
-    plan: Plan
-
-    def __post_init__(self) -> None:
-        self.cases: list[Case] = []
-        self._warm = int(self.total * self.plan.protocol.warm)
-        asked = np.arange(self._warm, self.total)
-        self._tests = set(evenly(asked, self.plan.limit or self.total).tolist())
-
-    @property
-    def is_test(self) -> bool:
-        """Whether the next case is a test."""
-        return len(self.cases) in self._tests
+    def __init__(self, total: int, plan: Plan, most_validated: int) -> None:
+        warm, every = int(total * plan.protocol.warm), plan.protocol.refit
+        self.total = total
+        self.passed = 0
+        self.refits = {warm, *range(warm, total, every)} if every else {warm}
+        self.tests = set(evenly(np.arange(warm, total), plan.limit or total).tolist())
+        self._validations = {
+            place: evenly(np.arange(int(place * VALIDATED), place), most_validated).tolist() for place in self.refits
+        }
+        self._kept = set().union(*self._validations.values())
+        self._cases: dict[int, Case] = {}
 
     @property
-    def is_refit_due(self) -> bool:
-        """Whether the models are fitted before the next case."""
-        after, every = len(self.cases) - self._warm, self.plan.protocol.refit
-        return after == 0 or (after > 0 and every > 0 and after % every == 0)
+    def is_wanted(self) -> bool:
+        """Whether the next enrolment's case is a test, or will be validated on."""
+        return self.passed in self.tests or self.passed in self._kept
 
-    def validation(self, most: int) -> list[Case]:
-        """Return the newest tenth of the cases, evenly thinned out."""
-        places = np.arange(int(len(self.cases) * VALIDATED), len(self.cases))
-        return [self.cases[place] for place in evenly(places, most).tolist()]
+    def keep(self, case: Case) -> None:
+        """Keep the next enrolment's case if it will be validated on."""
+        if self.passed in self._kept:
+            self._cases[self.passed] = case
+
+    def validation(self) -> list[Case]:
+        """Return the newest tenth of the cases, evenly thinned out, for a fit before the next enrolment."""
+        return [self._cases[place] for place in self._validations[self.passed]]
 
 
 def targets_of(events: Iterable[AnyEvent], hide_seen: bool = False) -> list[int]:
@@ -137,9 +136,10 @@ class Evaluation:
         self._interactions = interactions_of(by_learner, catalogue)
         text = text_model(self._interactions.course_ids, catalogue)
         self._fitter = Fitter(self._interactions, text, catalogue, settings, plan.seed)
-        self._targets = _Targets(len(self._places), plan)
+        self._targets = _Targets(len(self._places), plan, settings.evaluate_tests)
         self._fitted: Fitted = {}
-        self._num_courses = sum(not course.retired for course in catalogue.values())
+        retired = {course.course_id for course in courses if course.retired}
+        self._num_courses = len(set(self._interactions.course_ids) - retired)
         self._refits = 0
 
     def run(self) -> Evaluated:
@@ -159,18 +159,21 @@ class Evaluation:
         popularity, began = population.popularity(), 0
         for place, event in enumerate(self._events):
             if place in self._places and isinstance(event, Enrolled):
-                if tests and (len(targets.cases) - began >= BLOCK or targets.is_refit_due):
+                is_refit = targets.passed in targets.refits
+                if tests and (targets.passed - began >= BLOCK or is_refit):
                     yield Block(tests, popularity)
                     tests = []
-                case = Case(population.learner(event.user_id, self._plan.hide_seen), event.course_id, event.occurred_us)
-                if targets.is_refit_due:
+                if is_refit:
                     self._refit(event.occurred_us)
-                if targets.is_test and not tests:
-                    popularity, began = population.popularity(), len(targets.cases)
-                if targets.is_test:
-                    tests.append(case)
-                targets.cases.append(case)
-                self._progress("evaluating", len(targets.cases) / targets.total)
+                if targets.is_wanted:  # looking at a learner takes time: only for what is used
+                    learner = population.learner(event.user_id, self._plan.hide_seen)
+                    case = Case(learner, event.course_id, event.occurred_us)
+                    targets.keep(case)
+                    if targets.passed in targets.tests:
+                        popularity, began = (popularity, began) if tests else (population.popularity(), targets.passed)
+                        tests.append(case)
+                targets.passed += 1
+                self._progress("evaluating", targets.passed / targets.total)
             population.apply(event)
         if tests:
             yield Block(tests, popularity)
@@ -178,8 +181,8 @@ class Evaluation:
     def _refit(self, until_us: int) -> None:
         """Fit every model on what was before a moment."""
         self._refits += 1
-        self._progress(f"fitting, the {self._refits}. time", len(self._targets.cases) / self._targets.total)
-        validation = self._targets.validation(self._settings.evaluate_tests)
+        self._progress(f"fitting, the {self._refits}. time", self._targets.passed / self._targets.total)
+        validation = self._targets.validation()
         since_us = validation[0].occurred_us if validation else until_us
         blocks = blocks_of(validation, self._interactions)
         self._fitted = self._fitter.fit(self._plan.models, until_us, since_us, blocks)

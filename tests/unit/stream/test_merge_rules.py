@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from adapters.redis import Client, connect, patiently
 from recommender.fold import Fold
 from schemas.events import Erased, Rated
-from schemas.keys import ShardKeys
+from schemas.keys import CHANGED, ShardKeys
 from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
@@ -249,3 +250,13 @@ async def test_the_servers_locale_changes_nothing(tmp_path: Path, locale: str) -
                 for offset in range(len(log)):
                     await merge(client, view, log, offset, offset)
                 assert await read_digest(client, KEYS) == fold.digest().hexdigest()
+
+
+async def test_who_follows_an_erased_learner_is_told(client: Client, view: ShardView) -> None:
+    log = [*LOG[:5], Logged(Erased(event_id="x", user_id="u1", occurred_at=0), 0), *LOG[5:7]]
+    async with client.pubsub() as channel:
+        await channel.subscribe(CHANGED)
+        await merge(client, view, log, 5, 7)
+        messages = [await channel.get_message(timeout=1) for _ in range(2)]
+        said = [msgspec.msgpack.decode(one["data"]) for one in messages if one and one["type"] == "message"]
+        assert said == [["u1"]]

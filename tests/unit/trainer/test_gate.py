@@ -38,6 +38,15 @@ def test_the_interval_is_paired_and_the_same_each_time() -> None:
     assert (nobody.low, nobody.high, nobody.own) == (0.0, 0.0, nobody.other)
 
 
+def test_without_anything_new_a_champion_stays() -> None:
+    verdict = judge(_tail(0.3, 0.1), CHAMPION, None, "0 tests since m-champion are too few", False, is_newer=False)
+    assert not verdict.publish
+    assert "m-champion has seen all of this log" in verdict.reason
+    assert judge(_tail(0.3, 0.1), CHAMPION, None, "", True, is_newer=False).publish
+    seen, ends = CHAMPION._replace(offsets=(5, 7)), ([5, 7], [4, 7], [5, 8], [4, 8])
+    assert [seen.lacks({"learner-events": one}) for one in ends] == [False, False, True, True]
+
+
 def test_cases_of_one_learner_are_drawn_together() -> None:
     """Equal models, but whoever a learner likes, he likes in all of his 20 cases: often seen as worse case by case."""
     refused = {1: 0, 20: 0}
