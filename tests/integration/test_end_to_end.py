@@ -216,6 +216,7 @@ def test_an_emptied_redis_comes_back(system: System) -> None:
     assert meanwhile["degraded"]
     assert len(meanwhile["items"]) == 10
     until(lambda: not answer()["degraded"] and answer()["generated_at"] > made_at)
+    until(lambda: all(one["state"] == "live" for one in system.ask("lag")["partitions"]))
     assert [item["course_id"] for item in answer()["items"]] == listed
     assert system.ask("state", "digest")["digest"] == before["digest"]
 

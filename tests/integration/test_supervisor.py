@@ -175,9 +175,12 @@ class RunningUp:
         self.state_dir = folder / "state"
         self.ready_file = folder / "ready.json"
         self.log = folder / "up.log"
+        data = folder / "data"
+        data.mkdir(exist_ok=True)
+        (data / "events.csv").write_text("whatever it is, it is the same each time")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _UP, str(self.state_dir), str(roles), str(self.ready_file)],
+                [sys.executable, "-c", _UP, str(self.state_dir), str(data), str(self.ready_file)],
                 env={**os.environ, "PYTHONPATH": str(roles)},
                 stderr=log,
             )
