@@ -79,7 +79,7 @@ async def query_of(
     explore: Explore = True,
 ) -> Query:
     """Return what a request for a learner's list asks for."""
-    filters = Filters(language or "", level or "", category or "")
+    filters = await filters_of(language, level, category)
     return Query(limit, filters, strategy, prerequisites == "met", diversity, explore)
 
 

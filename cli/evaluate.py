@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -55,9 +55,7 @@ def evaluate(
     started = time.monotonic()
     answer = _evaluate(path, protocol, plan, report, config)
     answer["seconds"] = round(time.monotonic() - started, 3)
-    found = answer["models"]
-    assert isinstance(found, dict)
-    rows = [(name, *(metrics[column] for column in _SHOWN)) for name, metrics in found.items()]
+    rows = [(name, *(metrics[column] for column in _SHOWN)) for name, metrics in answer["models"].items()]
     give(answer, json_file, table(("model", *(f"#{column}" for column in _SHOWN)), rows))
 
 
@@ -74,7 +72,7 @@ def _names(models: str) -> tuple[str, ...]:
     return names or tuple(CONTENDERS)
 
 
-def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, config: Path | None) -> dict[str, object]:
+def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, config: Path | None) -> dict[str, Any]:
     from trainer.protocols import Evaluation
     from trainer.report import write_report
     from trainer.settings import load_settings
@@ -96,7 +94,7 @@ def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, conf
             lambda what, done: progress.reach(done, 1, what),
         )
         found = evaluation.run()
-    answer: dict[str, object] = {
+    answer: dict[str, Any] = {
         "protocol": protocol,
         "dataset": path.name,
         "models": {name: board.metrics(found.num_courses) for name, board in found.scoreboards.items()},

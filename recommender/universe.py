@@ -46,8 +46,8 @@ class Prepared:
         return self.model.ease.decay if self.model.ease else DEFAULT_DECAY
 
 
-def prepare(model: Model) -> Prepared:
-    """Return a model ready to serve; BundleError if its index does not fit."""
+def prepare(model: Model, content: Neighbours | None = None) -> Prepared:
+    """Return a model ready to serve; BundleError if its index does not fit. `content`: of the same text, if known."""
     collaborative = None
     if model.neumf is not None and model.index is not None:
         neumf, scorer = model.neumf, Scorer(model.neumf)
@@ -61,7 +61,8 @@ def prepare(model: Model) -> Prepared:
             np.vstack([scorer.gmf_course, np.zeros((1, neumf.history.shape[1]), np.float32)]),
         )
     text = model.text
-    return Prepared(model, collaborative, nearest(text.rows), Vectoriser(text.vocabulary, text.idf))
+    near = nearest(text.rows) if content is None else content
+    return Prepared(model, collaborative, near, Vectoriser(text.vocabulary, text.idf))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 from recommender.blend import Blend
 from recommender.index import Index
 from recommender.model import Ease, Model, NeuMF, Text
+from recommender.neighbours import Neighbours
 from recommender.popularity import Popularity
 from recommender.recommend import Recommender, prepare
 from schemas.candidates import COMPONENTS
@@ -73,6 +74,7 @@ class Fitter:
     seed: int
     _fitted: dict[tuple[Part, int], NeuMF | Ease] = field(default_factory=dict)
     _epochs: int | None = None
+    _content: Neighbours | None = None
 
     def _part(self, part: Part, until_us: int) -> NeuMF | Ease:
         key = part, until_us
@@ -111,7 +113,9 @@ class Fitter:
         )
 
     def _recommender(self, contender: Contender, until_us: int, blend: Blend | None) -> Recommender:
-        return Recommender(prepare(self._model(contender, until_us, blend)), self.catalogue, Popularity())
+        prepared = prepare(self._model(contender, until_us, blend), self._content)
+        self._content = prepared.content  # all have the same text
+        return Recommender(prepared, self.catalogue, Popularity())
 
     def fit(self, names: Sequence[str], until_us: int, validation_us: int, validation: Iterable[Block]) -> "Fitted":
         """Return the contenders fitted on what came before `until_us`, as the trainer fits what it publishes.

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from recommender.recommend import Recommendation
 from trainer.cases import Case
-from trainer.evaluate import listed_rank
+from trainer.evaluate import TOP, gains_of, listed_rank
+from trainer.verdict import Metrics
 
-TOP: Final = 10
 WINDOWS: Final = 20
 """The curve over time has so many points, each over the same number of tests."""
-
-Metrics = dict[str, float]
 
 
 def metrics_of(ranks: NDArray[np.int64]) -> Metrics:
@@ -24,15 +22,14 @@ def metrics_of(ranks: NDArray[np.int64]) -> Metrics:
     >>> metrics_of(np.array([1, 3, 11, 0]))
     {'recall@10': 0.5, 'hr@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.333333, 'precision@10': 0.05}
     """
-    hits = (ranks > 0) & (ranks <= TOP)
-    places = np.maximum(ranks, 1)
-    size = max(len(ranks), 1)
+    gained, size = gains_of(ranks), max(len(ranks), 1)
+    hits = gained > 0
     recall = float(hits.sum()) / size
     gains = {
         f"recall@{TOP}": recall,
         f"hr@{TOP}": recall,
-        f"ndcg@{TOP}": float(np.where(hits, 1.0 / np.log2(1.0 + places), 0.0).sum()) / size,
-        f"mrr@{TOP}": float(np.where(hits, 1.0 / places, 0.0).sum()) / size,
+        f"ndcg@{TOP}": float(gained.sum()) / size,
+        f"mrr@{TOP}": float(np.where(hits, 1.0 / np.maximum(ranks, 1), 0.0).sum()) / size,
         f"precision@{TOP}": recall / TOP,
     }
     return {name: round(value, 6) for name, value in gains.items()}
