@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count, islice
 from typing import Final, NamedTuple
 
@@ -136,7 +136,3 @@ def _slug(name: str) -> str:
     'a-b-testing'
     """
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-DAY_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""Where day 0 is put when nobody says when it is."""

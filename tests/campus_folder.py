@@ -1,10 +1,10 @@
 """A canonical folder of a small simulated campus, for whoever needs data to import."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from datasets.campus import Campus
-from datasets.campus_courses import DAY_ZERO
 from datasets.campus_life import Life, history, profiles
 from schemas.courses import encode_course
 from schemas.events import encode_event
@@ -12,6 +12,8 @@ from schemas.events import encode_event
 COURSES: Final = 60
 LEARNERS: Final = 300
 EVENTS: Final = 1_500
+DAY_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""Where tests put day 0 of a campus."""
 
 
 def write_campus(folder: Path) -> Path:

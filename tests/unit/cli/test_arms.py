@@ -9,7 +9,7 @@ import pytest
 
 from cli.arms import ARMS, BUCKET_S, WINDOW, Scores, Tally, arm_of
 from datasets.campus import Campus
-from datasets.campus_courses import DAY_ZERO, CampusCourse
+from datasets.campus_courses import CampusCourse
 from datasets.campus_learners import CampusLearner
 from datasets.campus_life import Life, complete, history, profiles
 from recommender.fold import FoldedLearner
@@ -17,6 +17,7 @@ from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
 from recommender.resort import resort
 from schemas.events import LEARNER_EVENTS, AnyEvent, Enrolled, LearnerEvent
+from tests.campus_folder import DAY_ZERO
 from trainer.log import snapshot
 from trainer.pipeline import train_model
 from trainer.settings import TrainerSettings

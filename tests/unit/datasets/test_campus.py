@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from datasets.campus import Campus, Past, level_fit
-from datasets.campus_courses import DAY_ZERO, TOPICS
+from datasets.campus_courses import TOPICS
 from datasets.campus_learners import QUARTER_TURN_DAYS
 from datasets.campus_life import HISTORY_DAYS, Life, history, profiles
 from datasets.campus_topics import SUBJECTS
@@ -16,6 +16,7 @@ from datasets.campus_visits import PATIENCE, Body, how_far, what_follows
 from schemas.courses import Course, decode_course, encode_course
 from schemas.events import CourseEvent, Enrolled, Searched, encode_event
 from schemas.ids import check_id
+from tests.campus_folder import DAY_ZERO
 
 COURSES, LEARNERS = 200, 150
 
