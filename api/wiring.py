@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from fastapi import Request
 from redis.exceptions import RedisError
 
-from adapters.redis import Client, connect
+from adapters.redis import Client, connect, end_tasks
 from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
@@ -119,9 +119,7 @@ async def _running(**work: Coroutine[Any, Any, None]) -> AsyncIterator[dict[str,
     try:
         yield tasks
     finally:
-        for task in tasks.values():
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        await end_tasks(tasks.values())
 
 
 @asynccontextmanager

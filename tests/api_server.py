@@ -70,7 +70,11 @@ def running_api(bootstrap_servers: str, redis_url: str, **environment: str) -> I
             yield client
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        finally:
+            process.kill()  # nothing is left behind by an API that does not stop
+            process.wait()
 
 
 def _is_up(client: httpx.Client) -> bool:
