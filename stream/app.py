@@ -17,7 +17,7 @@ from faust.types import TP
 from adapters.records import Record
 from schemas.errors import CoursestreamError
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP
-from stream.faust_driver import FaustFlow, patch_driver
+from stream.faust_driver import FaustFlow, leave_when_stopped, patch_driver
 from stream.settings import StreamSettings
 from stream.watchdog import EXIT_STATUS
 from stream.worker import Worker
@@ -70,7 +70,7 @@ def create_app(settings: StreamSettings) -> faust.App:
         consumer_group_instance_id=settings.worker_id,
         consumer_max_fetch_size=1_310_720,  # above the largest record
         broker_session_timeout=15,
-        broker_heartbeat_interval=3,
+        broker_heartbeat_interval=1,  # when another worker leaves, its shards wait until the next heartbeat
         broker_rebalance_timeout=30,
         broker_request_timeout=40,
         broker_max_poll_interval=86_400,
@@ -131,4 +131,5 @@ async def run(settings: StreamSettings) -> None:
         wire(app, worker, settings.ready_file)
         await app.start()
         await stopping.wait()
+        leave_when_stopped(app)
         await app.stop()

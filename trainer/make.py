@@ -1,5 +1,8 @@
 """A training from end to end: read the log, fit, test, judge, publish. It brings torch in: for the child alone."""
 
+import logging
+from typing import Final
+
 from adapters.bundles import BundleStore
 from schemas.errors import NotReadyError
 from trainer.champion import load_champion
@@ -11,6 +14,8 @@ from trainer.publish import Made, live_model, publish
 from trainer.result import Progress, TrainResult
 from trainer.settings import TrainerSettings
 
+logger: Final = logging.getLogger(__name__)
+
 
 async def make_model(
     settings: TrainerSettings, seed: int, force: bool, as_of_ms: int | None, progress: Progress
@@ -20,9 +25,11 @@ async def make_model(
     The log as of a moment is read from Kafka alone: the snapshot lacks what was erased since.
     """
     progress("reading the log", 0.0)
+    logger.info("reading the log")
     servers = settings.kafka_bootstrap_servers
     log = await (read_log(servers, as_of_ms) if as_of_ms is not None else read_kept_log(servers, settings.snapshot_dir))
     store = BundleStore(settings.bundle_url, settings.bundle_cache)
+    logger.info("training on %d events", len(log.events))
     champion, absent = load_champion(await live_model(settings), store, force)
     try:
         trained = train_model(log, settings, seed, force, progress, champion)

@@ -1,5 +1,6 @@
 """A model becomes a bundle in the store and, if it may go live, a decision in `control`."""
 
+import logging
 import os
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from trainer.log import Log
 from trainer.result import TrainResult
 from trainer.settings import TrainerSettings, config_keys
 from trainer.verdict import Verdict
+
+logger: Final = logging.getLogger(__name__)
 
 _DIGITS: Final = 12
 
@@ -37,7 +40,9 @@ async def publish(made: Made, settings: TrainerSettings) -> TrainResult:
 
     What is live already, or was refused already, is not announced again.
     """
+    logger.info("writing the bundle")
     manifest = store_bundle(made, settings)
+    logger.info("announcing %s", manifest.version)
     verdict, servers = made.verdict, settings.kafka_bootstrap_servers
     state = await decisions(servers)
     if state.model_version == manifest.version:

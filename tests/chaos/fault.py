@@ -34,8 +34,14 @@ class Target:
     prober: Prober
     record: Record
     random: Random
-    notes: dict[str, Any] = field(default_factory=dict)
-    """What the fault in hand has measured besides."""
+    own_shards: list[int] = field(default_factory=list)
+    """Shards of the worker that the fault in hand hits."""
+    struck_at: float = 0.0
+    """When it hit, s of the monotonic clock."""
+
+    def strike_now(self) -> None:
+        """Note that the fault in hand hits at this moment."""
+        self.struck_at = time.monotonic()
 
     def redis(self) -> Redis:
         """Return a client of the system's Redis; the caller closes it."""

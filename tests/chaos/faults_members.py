@@ -44,6 +44,7 @@ class AddWorker(Fault):
         if target.extra.runs:
             await RemoveWorker().inject(target)
         before = len(await members(target.stack.connections.kafka_bootstrap_servers))
+        target.strike_now()
         shards = await _ensure_extra(target)
         after = len(await members(target.stack.connections.kafka_bootstrap_servers))
         return f"{before} members became {after}; the new one has shards {shards}"
@@ -56,7 +57,8 @@ class RemoveWorker(Fault):
 
     async def inject(self, target: Target) -> str:
         """Stop it; the proof is that the broker knows it no longer."""
-        shards = target.notes["shards"] = await _ensure_extra(target)
+        shards = target.own_shards = await _ensure_extra(target)
+        target.strike_now()
         status = await target.extra.stop()
 
         async def gone() -> bool:

@@ -26,6 +26,7 @@ class EndProcess(Fault):
             raise UnprovenError(f"no {self.role} runs")
         pid = target.random.choice(running)
         await self._remember_shards(target, running.index(pid))
+        target.strike_now()
         os.kill(pid, self.number)
 
         async def gone() -> bool:
@@ -43,7 +44,7 @@ class EndProcess(Fault):
         """Note which shards a worker has: its learners are those that wait."""
         if self.role == "worker":
             found = await members(target.stack.connections.kafka_bootstrap_servers)
-            target.notes["shards"] = shards_of(f"worker-{index + 1}", found)
+            target.own_shards = shards_of(f"worker-{index + 1}", found)
 
 
 class KillSupervisor(Fault):
@@ -54,6 +55,7 @@ class KillSupervisor(Fault):
     async def inject(self, target: Target) -> str:
         """Kill `up`; the proof is that its processes have gone too."""
         pid = target.stack.pid
+        target.strike_now()
         orphans = await target.stack.kill_supervisor()
         if not orphans:
             raise UnprovenError(f"`up` {pid} had no processes")

@@ -31,6 +31,7 @@ class FlushAll(Fault):
         client = target.redis()
         try:
             before = await nonces(client)
+            target.strike_now()
             await client.flushall()
             after: dict[int, str] = {}
 
@@ -61,6 +62,7 @@ class OldBackup(Fault):
             await client.set(_MARKER, "after")
             await asyncio.sleep(_OLD_S)
             pid = target.stack.pids()["redis"][0]
+            target.strike_now()
             os.kill(pid, signal.SIGKILL)
             while not is_gone(pid):  # noqa: ASYNC110 - the supervisor starts another at once: no time for more
                 await asyncio.sleep(0.001)

@@ -32,6 +32,7 @@ class KillTrainer(Fault):
             mark = target.log_mark()
             await append_control(target.stack.connections.kafka_bootstrap_servers, RefitRequested(force=True))
             await self._begins(mark)
+            target.strike_now()
             os.killpg(pid, signal.SIGKILL)  # its training is a child in the same group
 
             async def gone(pid: int = pid) -> bool:

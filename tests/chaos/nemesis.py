@@ -86,22 +86,21 @@ class Nemesis:
         """Inject fault number n, heal it, and wait until every shard's lists are fresh again."""
         target, fault = self._target, self._make()[self.kind(number)]
         target.random.seed(f"{self._seed} fault {number}")
-        target.notes.clear()
+        target.own_shards = []
         began = time.monotonic()
         try:
             proof = await fault.inject(target)
             if fault.hold_s:
                 await asyncio.sleep(max(began + fault.hold_s - time.monotonic(), 0.0))
-                await fault.heal(target)
-                began = time.monotonic()
-            else:
-                await fault.heal(target)
+            await fault.heal(target)
+            if fault.hold_s:
+                target.strike_now()
         except Exception as error:
             return Happened(number, fault.name, "", 0.0, error=f"{type(error).__name__}: {error}")
-        return await self._recovered(number, fault, proof, began)
+        return await self._recovered(number, fault, proof, target.struck_at)
 
     async def _recovered(self, number: int, fault: Fault, proof: str, began: float) -> Happened:
-        prober, own, own_s = self._target.prober, self._target.notes.get("shards"), None
+        prober, own, own_s = self._target.prober, self._target.own_shards, None
         try:
             async with asyncio.timeout(self._patience_s):
                 if own:

@@ -25,6 +25,10 @@ ROLES: Final = ("api", "kafka", "redis", "trainer")
 ROOT: Final = Path(__file__).parents[2]
 
 
+_AS_USERS_HAVE_IT: Final = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Or each start would compile everything anew."""
+
+
 class GaveUpError(Exception):
     """What must come by itself did not come."""
 
@@ -58,7 +62,8 @@ def spawn(command: tuple[str, ...], log: Path, environment: Mapping[str, str]) -
     with log.open("ab") as output:
         return subprocess.Popen(
             (*dies_with_us, *command),
-            env={**os.environ, **environment}, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            env={**os.environ, **_AS_USERS_HAVE_IT, **environment},
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
 
 
