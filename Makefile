@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c '$(IS_RECENT)' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test format lint types imports fast constraints
+.PHONY: help install demo check test chaos format lint types imports fast constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ check: format-check lint types imports fast ## Format, lint, types, import rules
 test: format-check lint types imports ## Everything: `check`, and the tests on a real Kafka, Redis and browser
 	$(BIN)/python -m pytest $(TESTS)
 
+KILLS ?= 50
+SEED ?= 1
+CHAOS_DIR ?= .chaos
+
+chaos: $(STAMP) ## Faults in a whole system under traffic: make chaos [KILLS=50] [SEED=1] [JSON=file]; interrupted, it is resumed
+	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --folder '$(CHAOS_DIR)' $(if $(JSON),--json '$(JSON)')
+
 format: $(STAMP) ## Format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -57,7 +64,8 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS) --ignore=tests/integration --ignore=tests/browser
+	$(BIN)/python -m pytest $(TESTS) --ignore=tests/integration --ignore=tests/browser \
+		--ignore=tests/chaos/test_short.py
 
 constraints: $(STAMP) ## Renew constraints.txt with the newest versions that pyproject.toml allows
 	echo '# Versions that are known to work together; `make constraints` renews them.' > constraints.txt

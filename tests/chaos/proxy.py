@@ -1,17 +1,17 @@
 """A TCP proxy that can be slow, cut, and swallow everything: what lies between a worker and its servers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from deploy.ports import LOOPBACK
 
 _CHUNK: Final = 65_536
 _LENGTH_BYTES: Final = 4
 
-Reading = Callable[[asyncio.StreamReader], Awaitable[bytes]]
+Reading = Callable[[asyncio.StreamReader], Coroutine[Any, Any, bytes]]
 
 
 @dataclass

@@ -64,16 +64,19 @@ async def read_standing(client: Client, connections: Connections) -> Standing:
     """Read everything."""
     standing = Standing()
     await _read_log(connections, standing)
-    epoch = (await read_control(connections)).model_epoch
-    for shard in range(len(standing.ends)):
-        keys = ShardKeys(shard, 0)
+    await read_state(client, len(standing.ends), (await read_control(connections)).model_epoch, standing)
+    return standing
+
+
+async def read_state(client: Client, shards: int, model_epoch: int, standing: Standing) -> None:
+    """Read what stands in Redis; lists are to be of this model."""
+    for keys in (ShardKeys(shard, 0) for shard in range(shards)):
         standing.metas.append(await read_meta(client, keys))
         standing.states.update(await read_learners(client, keys))
         for pair, count in (await read_counts(client, keys)).items():
             standing.counts[pair] = standing.counts.get(pair, 0) + count
         standing.marks += await client.zcard(keys.dirty)
-        await _read_lists(client, keys, epoch, standing)
-    return standing
+        await _read_lists(client, keys, model_epoch, standing)
 
 
 async def _read_log(connections: Connections, standing: Standing) -> None:
