@@ -6,13 +6,33 @@ Interrupted, it goes on where it was when it is called again with the same folde
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
 from tests.chaos.nemesis import all_faults
-from tests.chaos.run import Options, Run, write_report
+from tests.chaos.report import Report
+from tests.chaos.run import OVER, Options, Run, write_report
+
+_MOST: Final = 20
+
+
+async def interruptible(run: Run) -> Report:
+    """Run; SIGINT and SIGTERM end it in order, even where a shell has its background jobs ignore one."""
+    going = asyncio.create_task(run.go())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, going.cancel)
+    return await going
+
+
+def complaints_of(report: Report) -> list[object]:
+    """Return the first complaints of each kind."""
+    verdicts = [report.verdict, *([report.truncated] if report.truncated else [])]
+    lists = [kind for one in verdicts for kind in (one.lost, one.doubled, one.wrong)]
+    return [*report.unproven, *(complaint for found in lists for complaint in found[:_MOST])]
 
 
 def main() -> int:
@@ -36,16 +56,21 @@ def main() -> int:
         parser.error(f"no such fault: {sorted(unknown)}; --list names them")
     if options.fresh:
         shutil.rmtree(options.folder, ignore_errors=True)
+    if (options.folder / OVER).exists():
+        parser.error(f"the run in {options.folder} is over: name another --folder, or start anew with --fresh")
     chosen = Options(
         options.folder.absolute(), options.kills, options.seed, options.rate, options.learners, names=options.fault
     )
-    run = Run(chosen)
-    report = asyncio.run(run.go())
+    try:
+        report = asyncio.run(interruptible(Run(chosen)))
+    except asyncio.CancelledError:
+        print("interrupted: the same call goes on from here", file=sys.stderr)
+        return 1
     write_report(report, options.json)
     Console(stderr=options.json == "-", width=None if sys.stdout.isatty() else 200, highlight=False).print(
         report.shown()
     )
-    for one in (*report.unproven, *report.verdict.lost[:20], *report.verdict.doubled[:20], *report.verdict.wrong[:20]):
+    for one in complaints_of(report):
         print(one, file=sys.stderr)
     return 0 if report.holds else 1
 

@@ -2,14 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
 
 from schemas.events import Feedback, LearnerEvent, ProfileUpdated
 from schemas.ids import event_uuid
 from tests.reference import Cell, Logged, ReferenceLearner, enrolled, learner, writes
 
-MOST: Final = 20
-"""Complaints of one kind that are told; the others are counted."""
 Counts = dict[tuple[str, int], int]
 
 

@@ -17,6 +17,9 @@ READERS: Final = 3
 _PAUSE_S: Final = 0.1
 _PAGE_SHARE: Final = 0.25
 _NOBODY_SHARE: Final = 0.02
+_RECENT_SHARE: Final = 0.6
+_RECENT: Final = 100
+"""Most look-ups are of learners of the newest acknowledged events: theirs is what is easiest to forget."""
 
 
 class Readers:
@@ -47,8 +50,7 @@ class Readers:
         client, random, versions = ApiClient(self._stack), Random(f"{self._seed} reader {number}"), StateVersions()
         try:
             while not self._stopping:
-                users = [user for user in list(self._record.promised) if hash(user) % READERS == number]
-                user_id = random.choice(users) if users and random.random() > _NOBODY_SHARE else f"nobody-{number}"
+                user_id = self._choose(number, random)
                 try:
                     await self._look(client, user_id, random.random() < _PAGE_SHARE, versions)
                 except UnavailableError:
@@ -56,6 +58,15 @@ class Readers:
                 await asyncio.sleep(_PAUSE_S)
         finally:
             await client.aclose()
+
+    def _choose(self, number: int, random: Random) -> str:
+        """Return one of this reader's learners, or somebody unknown."""
+        if random.random() < _RECENT_SHARE:
+            users = [self._record.bodies[event_id]["user_id"] for event_id in self._record.acked[-_RECENT:]]
+        else:
+            users = list(self._record.promised)
+        own = [user for user in users if hash(user) % READERS == number]
+        return random.choice(own) if own and random.random() > _NOBODY_SHARE else f"nobody-{number}"
 
     async def _look(self, client: ApiClient, user_id: str, is_page: bool, versions: StateVersions) -> None:
         before = self._promised(user_id)

@@ -77,6 +77,8 @@ class Report:
     figures: Figures
     violations: int
     verdict: Verdict
+    truncated: Verdict | None = None
+    """What came of it when the log lost its beginning at the end."""
 
     @property
     def unproven(self) -> list[Happened]:
@@ -86,7 +88,8 @@ class Report:
     @property
     def holds(self) -> bool:
         """Whether every guarantee held, and every fault landed."""
-        return self.verdict.holds and not self.violations and not self.unproven
+        verdicts = [self.verdict, *([self.truncated] if self.truncated else [])]
+        return all(one.holds for one in verdicts) and not self.violations and not self.unproven
 
     def answer(self) -> dict[str, Any]:
         """Return what programs are given."""
@@ -102,6 +105,7 @@ class Report:
             "kinds": [asdict(kind) for kind in by_kind(self.happened)],
             "figures": asdict(self.figures),
             "verdict": self.verdict.line(),
+            "truncated": self.truncated.line() if self.truncated else None,
         }
 
     def shown(self) -> Group:
@@ -113,6 +117,13 @@ class Report:
             own = "" if kind.own_max_s is None else f"{kind.own_max_s:.1f}"
             faults.add_row(kind.name, str(kind.count), f"{kind.median_s:.1f}", f"{kind.max_s:.1f}", own, kind.proof)
         return Group(faults, self._totals())
+
+    def _truncation(self) -> str:
+        found = self.truncated
+        if found is None:
+            return "not tried"
+        outcome = "as the rest of the log says, and told" if found.holds else f"wrong: {len(found.wrong)}"
+        return f"{found.records:,} records left, {found.learners:,} learners, {outcome}"
 
     def _totals(self) -> Table:
         verdict, figures = self.verdict, self.figures
@@ -130,6 +141,7 @@ class Report:
             "longest without an answer, s": f"{figures.answer_stall_s:.1f}",
             "longest from acknowledged to listed, s": f"{figures.fresh_stall_s:.1f}",
             "digests": ", ".join(f"{name} {digest[:12]}" for name, digest in verdict.digests.items()),
+            "after the log lost its beginning": self._truncation(),
             "verdict": "all guarantees held" if self.holds else "BROKEN",
         }
         table = Table.grid(padding=(0, 2))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from tests.chaos.readers import Readers
 from tests.chaos.record import Record
 from tests.chaos.report import Figures, Report
 from tests.chaos.stack import Stack, until
+from tests.chaos.truncation import truncate
 from tests.chaos.verdict import Verdict, reach_verdict
 
 TRAINING: Final = {
@@ -32,6 +34,8 @@ TRAINING: Final = {
     "REFIT_EVENTS": "10000000",
 }  # fmt: skip
 """Trainings are asked for by the faults; they are short."""
+OVER: Final = "over"
+"""A file that says that a run's log has lost its beginning: it can't go on."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Options:
     patience_s: float = 180.0
     names: Sequence[str] = ()
     trains: bool = True
+    truncates: bool = True
 
 
 def say(text: str) -> None:
@@ -70,16 +75,17 @@ class Run:
 
     async def go(self) -> Report:
         """Start the system, do what is left of the run, judge, and stop the system."""
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # servers are away on purpose here
         await self.stack.start()
         try:
             await self._found()
             if len(self.happened) < self._options.kills:
                 await self._disturb()
-            verdict = await self._judge()
+            verdict, truncated = await self._judge()
         finally:
             await self.stack.stop()
-        figures = self._figures()
-        return Report(self._options.seed, self.happened, figures, sum(1 for _ in self._violations.read()), verdict)
+        figures, violations = self._figures(), sum(1 for _ in self._violations.read())
+        return Report(self._options.seed, self.happened, figures, violations, verdict, truncated)
 
     async def _found(self) -> None:
         """Put the catalogue in, unless an earlier part of the run has, and wait until lists know what is retired."""
@@ -152,11 +158,16 @@ class Run:
             total = total.joined(Figures(**line))
         return total
 
-    async def _judge(self) -> Verdict:
+    async def _judge(self) -> tuple[Verdict, Verdict | None]:
         say("judging")
         client = connect(self.stack.connections)
         try:
-            return await reach_verdict(self.stack, client, self.record, set(self._figures().models))
+            verdict = await reach_verdict(self.stack, client, self.record, set(self._figures().models))
+            if not self._options.truncates:
+                return verdict, None
+            say("the log loses its beginning")
+            (self._options.folder / OVER).touch()
+            return verdict, await truncate(self.stack, client)
         finally:
             await client.aclose()
 

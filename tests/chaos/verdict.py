@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from adapters.redis import Client
 from schemas.events import LearnerEvent, convert_event
@@ -11,6 +11,9 @@ from tests.chaos import judge
 from tests.chaos.record import Record
 from tests.chaos.stack import Stack, until
 from tests.chaos.standing import Standing, is_quiet, read_control, read_standing
+
+QUIET_S: Final = 600.0
+"""How long lag, marks and sweeps may take to go once the last fault is healed."""
 
 
 @dataclass
@@ -66,12 +69,25 @@ def _unfinished(standing: Standing) -> list[str]:
 
 async def reach_verdict(stack: Stack, client: Client, record: Record, models: set[str]) -> Verdict:
     """Wait until all is quiet, then judge; the digest must be that of an undisturbed replay and of the log itself."""
-    connections = stack.connections
-    state = await read_control(connections)
-    await until(lambda: is_quiet(client, connections, state.model_epoch), "every shard is quiet")
+    published = await quiet(stack, client)
     acked = [cast(LearnerEvent, convert_event(body)) for body in record.acked_hard]
     erased = [user_id for user_id, learner in record.promised.items() if learner.is_erased]
-    verdict = judge_standing(await read_standing(client, connections), acked, erased)
+    verdict = judge_standing(await read_standing(client, stack.connections), acked, erased)
+    await digests(stack, verdict)
+    if unknown := models - {"", *published}:
+        verdict.wrong.append(f"readers were shown models that nobody published: {sorted(unknown)}")
+    return verdict
+
+
+async def quiet(stack: Stack, client: Client) -> set[str]:
+    """Wait until every shard has all of the log and every list is of the live model; return the published models."""
+    state = await read_control(stack.connections)
+    await until(lambda: is_quiet(client, stack.connections, state.model_epoch), "every shard is quiet", QUIET_S)
+    return set(state.models)
+
+
+async def digests(stack: Stack, verdict: Verdict) -> None:
+    """Compare the live state with a replay and with the log folded in memory."""
     verdict.digests = {
         "live": (await stack.ask("state", "digest"))["digest"],
         "replay": (await stack.ask("replay"))["digest"],
@@ -79,6 +95,3 @@ async def reach_verdict(stack: Stack, client: Client, record: Record, models: se
     }
     if len(set(verdict.digests.values())) != 1:
         verdict.wrong.append(f"the digests differ: {verdict.digests}")
-    if unknown := models - {"", *state.models}:
-        verdict.wrong.append(f"readers were shown models that nobody published: {sorted(unknown)}")
-    return verdict
