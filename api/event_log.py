@@ -10,7 +10,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from adapters.kafka import open_producer
-from api.intake import SLICE
 from schemas.errors import NotReadyError
 from schemas.topics import MAX_MESSAGE_BYTES
 
@@ -67,11 +66,7 @@ class EventLog:
         return offsets
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
-        futures: list[asyncio.Future[Any]] = []
-        for one in records:
-            futures.append(await producer.send(one.topic, one.value, one.key, one.partition))
-            if len(futures) % SLICE == 0:
-                await asyncio.sleep(0)
+        futures = [await producer.send(one.topic, one.value, one.key, one.partition) for one in records]
         answers: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):

@@ -32,7 +32,9 @@ class ApiSettings(Connections):
     read_timeout_s: float = Field(
         default=1.0, gt=0, description="Seconds a look-up waits for Redis before it degrades."
     )
-    max_streams: int = Field(default=1_000, ge=1, description="Most open streams of changes; above it: 503.")
+    max_streams: int = Field(
+        default=1_000, ge=1, description="Most open streams of changes, half of them of one caller; above it: 503."
+    )
     shared_poll_s: float = Field(
         default=1.0, gt=0, description="Seconds between reads of the shared lists and of the log's ends."
     )

@@ -1,5 +1,6 @@
 """Reading a request's events: what is taken, what is rejected and why, what is filled in."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from api.auth import Principal
 from api.ingest import Source, authorise_events, complete, parse_object, read_events, split_body
+from api.intake import SLICE
 from api.problems import ProblemError
 from schemas.errors import InvalidEventError
 from schemas.events import Enrolled, Erased
@@ -141,3 +143,13 @@ def test_who_may_publish_what(subject: str, scope: str, may_enrol: bool, may_era
         else:
             with pytest.raises(ProblemError):
                 authorise_events([event], principal)
+
+
+async def test_a_large_batch_lets_others_have_their_turns() -> None:
+    reading = asyncio.create_task(read_events([ENROLLED] * 10 * SLICE, SOURCE))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await reading).events) == 10 * SLICE
+    assert turns >= 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,9 +13,10 @@ from adapters.redis import Client
 from schemas.candidates import Version
 from schemas.embedding import unpack_embedding
 from schemas.events import Erased, Feedback
+from stream import refresh as refresh_module
 from stream.activity import ActivityUpdate, merge_activity
 from stream.marks import BEHIND_MS
-from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher
+from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher, learner_from
 from stream.view import ShardView, open_shard
 from tests.served import CATALOGUE, KEYS, Log, enrolled, listed, marks, serving, watched
 from tests.shard_state import read_scores
@@ -213,3 +215,19 @@ async def test_a_worker_that_lost_the_shard_publishes_nothing(client: Client, vi
     await log.enrol("u", "c00")
     assert await Refresher(client, 5, 8).refresh_marked(ShardView(KEYS, "0" * 32), serving()) == 0
     assert await listed(client, "u") is None and await marks(client) == {"u"}
+
+
+async def test_histories_are_unpacked_beside_the_event_loop(
+    client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 10,000 courses takes long: meanwhile the agents go on."""
+    threads: set[str] = set()
+
+    def unpack(answers: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return learner_from(answers)
+
+    monkeypatch.setattr(refresh_module, "learner_from", unpack)
+    await log.enrol("u", "c00")
+    await Refresher(client, 5, 8).drain(view, serving())
+    assert threads == {"refresh_0"}
