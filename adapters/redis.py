@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthenticationError, DataError, NoScriptError, RedisError, ResponseError
@@ -23,6 +23,8 @@ Client = Redis | RedisCluster
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 5.0
+MOST_CONNECTIONS: Final = 64
+"""Of one process: a command beyond waits for its turn, where the client's own pool would fail."""
 _PASSING: Final = (
     "BUSY",
     "OOM",
@@ -42,8 +44,9 @@ def connect(connections: Connections) -> Client:
     settings: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": retry}
     if connections.redis_cluster:
         return RedisCluster.from_url(connections.redis_url, **settings)
-    errors = [RedisConnectionError, RedisTimeoutError]
-    return Redis.from_url(connections.redis_url, retry_on_error=errors, **settings)
+    settings["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
+    settings |= {"max_connections": MOST_CONNECTIONS, "timeout": TIMEOUT_S}
+    return Redis.from_pool(BlockingConnectionPool.from_url(connections.redis_url, **settings))
 
 
 async def check_eviction(client: Client) -> None:

@@ -17,8 +17,9 @@ from api import (
 )
 from api.access import authorise
 from api.documentation import DocumentedAPI
+from api.intake import Intake
 from api.metrics import Metrics
-from api.middleware import KeepSlashes, LimitBody, Observe
+from api.middleware import KeepSlashes, LimitBody, LimitWriting, Observe
 from api.problems import install_problems
 from api.routes_pages import install_pages
 from api.settings import ApiSettings
@@ -37,7 +38,8 @@ ROOMS: Final = (
 
 def create_app(settings: ApiSettings) -> FastAPI:
     """Return the application; it connects when it starts, and waits until Kafka answers."""
-    metrics = Metrics()
+    metrics, intake = Metrics(), Intake(settings.max_ingest_bytes)
+    metrics.watch_intake(intake)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +60,12 @@ def create_app(settings: ApiSettings) -> FastAPI:
         app.include_router(room.router)
     install_pages(app)
     app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        LimitWriting,
+        intake=intake,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.ingest_timeout_s,
+    )
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)
     return app

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -54,22 +54,31 @@ class Changes:
         self._client = client
         self._max_streams = max_streams
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
+        self._by_caller: Counter[str] = Counter()
         self.num_open = 0
         self.is_heard = False
         self.is_ended = False
 
     @contextmanager
-    def follow(self, user_id: str) -> Iterator[Follower]:
-        """Be woken by a learner's changes. Raises the 503 problem while too many follow, or at the end."""
-        if self.is_ended or self.num_open >= self._max_streams:
+    def follow(self, user_id: str, caller: str = "") -> Iterator[Follower]:
+        """Be woken by a learner's changes. Raises the 503 problem while too many follow, or at the end.
+
+        One caller may hold half of the streams.
+        """
+        is_greedy = bool(caller) and self._by_caller[caller] >= max(1, self._max_streams // 2)
+        if self.is_ended or self.num_open >= self._max_streams or is_greedy:
             raise unavailable("too many streams are open here; try again, or ask for the list without following it")
         follower = Follower(self)
         self._followers[user_id].add(follower)
         self.num_open += 1
+        self._by_caller[caller] += 1
         try:
             yield follower
         finally:
             self.num_open -= 1
+            self._by_caller[caller] -= 1
+            if not self._by_caller[caller]:
+                del self._by_caller[caller]
             self._followers[user_id].discard(follower)
             if not self._followers[user_id]:
                 del self._followers[user_id]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from api.answers import Rejection
+from api.intake import Intake
 from schemas.events import AnyEvent
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -35,6 +36,13 @@ class Metrics:
         self.lag = Gauge(
             "coursestream_shard_lag", "Events of learner-events not merged.", ["shard"], registry=self.registry
         )
+
+    def watch_intake(self, intake: Intake) -> None:
+        """Show how much is being written, and how many requests were too much."""
+        under_way = Gauge("coursestream_ingest_bytes", "Bytes of bodies under way.", registry=self.registry)
+        under_way.set_function(lambda: intake.bytes_under_way)
+        refused = Gauge("coursestream_ingest_refused", "Writes refused unread since the start.", registry=self.registry)
+        refused.set_function(lambda: intake.num_refused)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request under its route's template."""

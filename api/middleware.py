@@ -1,5 +1,6 @@
-"""What happens around every request: measuring, a limit to bodies, slashes within ids."""
+"""What happens around every request: measuring, limits to bodies and to writing, slashes within ids."""
 
+import asyncio
 import logging
 import re
 import time
@@ -8,12 +9,14 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.intake import Intake
 from api.metrics import Metrics
 from api.parameters import SLASH
 from api.problems import ProblemError
 
 logger: Final = logging.getLogger(__name__)
 
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ESCAPED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 
 
@@ -65,6 +68,49 @@ class LimitBody:
             return message
 
         await self._app(scope, limited, send)
+
+
+class LimitWriting:
+    """Answers 503 to what is written beyond what may be under way, before a byte is read; 408 to a body that stalls.
+
+    Whose token it is was not verified yet: a request without a valid one is answered at once, so it holds nothing.
+    """
+
+    def __init__(self, app: ASGIApp, intake: Intake, max_body_bytes: int, body_timeout_s: float) -> None:
+        self._app = app
+        self._intake = intake
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _READING:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        size = self._max_body_bytes if b"transfer-encoding" in headers else _content_length(scope)
+        caller = headers.get(b"authorization", b"")
+        if refused := self._intake.refusal(caller, size):
+            await refused.response()(scope, receive, send)
+            return
+        with self._intake.under_way(caller, size):
+            await self._app(scope, self._in_time(receive), send)
+
+    def _in_time(self, receive: Receive) -> Receive:
+        """Return a `receive` that gives the whole body so much time; what comes after the body may take for ever."""
+        deadline_s: float | None = asyncio.get_running_loop().time() + self._body_timeout_s
+
+        async def timed() -> Message:
+            nonlocal deadline_s
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    message = await receive()
+            except TimeoutError:
+                raise ProblemError(408, "the body did not come in time") from None
+            if not message.get("more_body"):
+                deadline_s = None
+            return message
+
+        return timed
 
 
 class Observe:

@@ -18,6 +18,9 @@ from schemas.registers import Rank
 from schemas.topics import ACTIVITY, COURSES, Position
 from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
 
+NOTES_AT_ONCE: Final = 16
+"""Connections to Redis that noting may take: the others are for those who read."""
+
 _PEND: Final = Script(Path(__file__).with_name("pend.lua"))
 
 
@@ -66,6 +69,7 @@ class Publisher:
         self._client = client
         self._control = control
         self._timeout_s = timeout_s
+        self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
 
     async def publish(self, events: Sequence[AnyEvent]) -> list[Position]:
         """Return where the events stand, once Kafka keeps them and readers respect them.
@@ -95,4 +99,6 @@ class Publisher:
     async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> None:
         keys = ShardKeys(shard, self._control.state.generation)
         args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
-        await _PEND.run(self._client, [keys.meta, *(keys.pending(one.user_id) for one in written)], [TTL_S, *args])
+        declared = [keys.meta, *(keys.pending(one.user_id) for one in written)]
+        async with self._noting:
+            await _PEND.run(self._client, declared, [TTL_S, *args])

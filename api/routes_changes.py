@@ -26,7 +26,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def _following(request: Request, user_id: UserId) -> AsyncIterator[Follower]:
-    with services_of(request).changes.follow(user_id) as follower:
+    with services_of(request).changes.follow(user_id, request.state.principal.subject) as follower:
         yield follower
 
 

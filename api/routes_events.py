@@ -26,7 +26,7 @@ _TAKEN: Final = answers(Accepted, "Kafka has acknowledged every valid event.", s
 async def _ingest(request: Request, candidates: list[Any], key: str | None) -> Response:
     """Check, authorise and publish events; 202 once Kafka keeps them all and readers respect them."""
     services, principal = services_of(request), request.state.principal
-    batch = read_events(candidates, Source(datetime.now(UTC), principal.subject, key))
+    batch = await read_events(candidates, Source(datetime.now(UTC), principal.subject, key))
     authorise_events(batch.events, principal)
     positions = await services.publisher.publish(batch.events)
     services.metrics.count_ingest(batch.events, batch.rejected)

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from schemas.events import MAX_EVENT_BYTES
 from schemas.settings import Connections
 
 MIN_SECRET_BYTES = 32
@@ -20,13 +21,20 @@ class ApiSettings(Connections):
     jwt_issuer: str = Field(default="", description="Issuer that tokens must name; empty: any.")
     jwt_audience: str = Field(default="", description="Audience that tokens must name; empty: any.")
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Largest request body; above it: 413.")
+    max_ingest_bytes: int = Field(
+        default=8_000_000,
+        ge=1,
+        description="Most bytes of bodies under way at once, a request counting at least 65,536; above it: 503.",
+    )
     ingest_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds until Kafka and Redis must have taken an event; above it: 503."
     )
     read_timeout_s: float = Field(
         default=1.0, gt=0, description="Seconds a look-up waits for Redis before it degrades."
     )
-    max_streams: int = Field(default=1_000, ge=1, description="Most open streams of changes; above it: 503.")
+    max_streams: int = Field(
+        default=1_000, ge=1, description="Most open streams of changes, half of them of one caller; above it: 503."
+    )
     shared_poll_s: float = Field(
         default=1.0, gt=0, description="Seconds between reads of the shared lists and of the log's ends."
     )
@@ -38,4 +46,13 @@ class ApiSettings(Connections):
             raise ValueError("set either JWT_SECRET or JWKS_URL: without one of them no token can be verified")
         if secret and len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _largest_body_fits(self) -> Self:
+        if self.max_ingest_bytes < 2 * max(self.max_body_bytes, MAX_EVENT_BYTES):
+            least = 2 * max(self.max_body_bytes, MAX_EVENT_BYTES)
+            raise ValueError(
+                f"MAX_INGEST_BYTES must be at least {least}: a caller may hold half, so no larger body is taken"
+            )
         return self

@@ -1,6 +1,6 @@
 -- Joins activity of learners of one shard: soft state that expires. What a learner's state has seen is skipped.
 -- KEYS  1 meta, 2 dirty, 3 learners; then for each learner: history, activity
--- ARGV  1 nonce, 2 time of the mark (ms), 3 seconds to live, 4 most fields, 5 length of the newest searches kept;
+-- ARGV  1 nonce, 2 score of the mark, 3 seconds to live, 4 most fields, 5 length of the newest searches kept;
 --       then for each learner: user, u64 offset + 1, score, "1" if the list may change, number n of fields,
 --       n times field and 8-byte moment, packed searches
 local byte, sub = string.byte, string.sub
@@ -77,7 +77,7 @@ while at <= #ARGV do
     if marks == "1" then
       redis.call("HSET", history, "", sub(header, 1, 8) .. version .. sub(header, 17, 32))
       redis.call("ZADD", KEYS[3], "NX", score, user)
-      redis.call("ZADD", KEYS[2], ARGV[2], user)
+      redis.call("ZADD", KEYS[2], "GT", ARGV[2], user) -- never earlier than a hard event's
     end
   end
   at, key_at = fields_at + 2 * number + 1, key_at + 2

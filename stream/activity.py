@@ -24,6 +24,7 @@ from schemas.activity import (
 from schemas.control import ControlState
 from schemas.events import ActivityEvent, Clicked, Searched, Shown, Viewed
 from stream.dead_letters import DeadRecord, sort_out, write_dead_letters
+from stream.marks import weak_score
 from stream.view import ShardView
 
 _ACTIVITY: Final = Script(Path(__file__).with_name("activity.lua"))
@@ -76,7 +77,8 @@ async def merge_activity(client: Client, view: ShardView, updates: dict[str, Act
     """Join one shard's updates; a shard that is another's takes none."""
     keys = view.keys
     declared = [keys.meta, keys.dirty, keys.learners]
-    args: list[bytes | str | int] = [view.nonce, int(time.time() * 1_000), TTL_S, MAX_COURSES, MAX_SEARCHES]
+    mark = repr(weak_score(int(time.time() * 1_000)))
+    args: list[bytes | str | int] = [view.nonce, mark, TTL_S, MAX_COURSES, MAX_SEARCHES]
     for user_id, update in updates.items():
         declared += [keys.history(user_id), keys.activity(user_id)]
         args += _arguments(user_id, update)

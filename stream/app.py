@@ -78,7 +78,7 @@ def create_app(settings: StreamSettings) -> faust.App:
         broker_commit_interval=1.0,
         broker_commit_every=10_000,
         stream_wait_empty=False,
-        stream_buffer_maxsize=32_768,
+        stream_buffer_maxsize=8_192,  # a poll's records fit in above the mark where fetching stops
         agent_supervisor="mode.supervisors.CrashingSupervisor",
         web_enabled=False,
     )

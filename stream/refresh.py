@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from recommender.listing import Ranked
 from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
 from schemas.embedding import pack_embedding
 from schemas.meta import HEADER_FIELD, Header, Status, unpack_header
+from stream.marks import marked_ms
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
 from stream.view import ShardView, by_name
@@ -23,8 +24,14 @@ from stream.view import ShardView, by_name
 logger: Final = logging.getLogger(__name__)
 
 _PUBLISH: Final = Script(Path(__file__).with_name("publish.lua"))
-OLDEST_SHARE: Final = 0.15
-"""Share of a round for the oldest marks, so that nobody is starved by the busy."""
+OLDEST_SHARE: Final = 0.1
+"""Share of a round for the oldest marks: the busy starve nobody."""
+
+
+DRAWN_SHARE: Final = 0.1
+"""Share that is drawn: whose mark is renewed again and again is neither among the newest for long nor ever old."""
+
+Hashes = dict[bytes, bytes]
 
 
 class Loaded(NamedTuple):
@@ -35,30 +42,21 @@ class Loaded(NamedTuple):
     learner: Learner
 
 
-@dataclass
-class Mark:
-    """A dirty learner and when the mark was set, ms."""
-
-    user_id: str
-    marked_ms: int
-
-
-def learner_from(answers: Sequence[dict[bytes, bytes]]) -> tuple[Header, Learner]:
+def learner_from(answers: Sequence[Hashes]) -> tuple[Header, Learner]:
     """Return header and learner from the hashes history, feedback, profile, activity."""
     history, feedback, profile, activity = (by_name(fields) for fields in answers)
     header = unpack_header(history.pop(HEADER_FIELD, None))
     return header, learner_of(history, feedback, {int(kind): cell for kind, cell in profile.items()}, activity)
 
 
-async def load(client: Client, view: ShardView, users: Sequence[str]) -> list[Loaded]:
-    """Read learners of one shard in one pipeline."""
+async def read(client: Client, view: ShardView, users: Sequence[str]) -> list[Hashes]:
+    """Read learners of one shard in one pipeline: four hashes each."""
     keys = view.keys
     pipeline = client.pipeline(transaction=False)
     for user_id in users:
         for key in (keys.history(user_id), keys.feedback(user_id), keys.profile(user_id), keys.activity(user_id)):
             pipeline.hgetall(key)
-    answers: list[Any] = await pipeline.execute()
-    return [Loaded(user_id, *learner_from(answers[4 * i : 4 * i + 4])) for i, user_id in enumerate(users)]
+    return list(await pipeline.execute())
 
 
 def has_own_list(learner: Learner) -> bool:
@@ -75,8 +73,9 @@ def _packed(loaded: Loaded, found: Ranked | None, epochs: tuple[int, int]) -> li
     return [loaded.user_id, pack_version(version), found.pack(version, time.time_ns() // 1_000), embedding]
 
 
-def _compute(serving: Serving, learners: Sequence[Loaded], limit: int) -> list[bytes | str]:
-    """Return the arguments of `publish.lua` for a batch of learners."""
+def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], limit: int) -> list[bytes | str]:
+    """Return the arguments of `publish.lua` for a batch of learners as read; long histories take their time here."""
+    learners = [Loaded(user_id, *learner_from(answers[4 * i : 4 * i + 4])) for i, user_id in enumerate(users)]
     own = [one for one in learners if has_own_list(one.learner)]
     found = serving.recommender.rank([one.learner for one in own], limit)
     by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
@@ -102,8 +101,9 @@ class Refresher:
 
     async def refresh(self, view: ShardView, users: Sequence[str], serving: Serving) -> int:
         """Compute and publish the lists of learners of one shard; return how many were published."""
-        loaded = await patiently(lambda: load(self._client, view, users))
-        args = await asyncio.get_running_loop().run_in_executor(self._thread, _compute, serving, loaded, self._limit)
+        answers = await patiently(lambda: read(self._client, view, users))
+        work = functools.partial(_compute, serving, users, answers, self._limit)
+        args = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         keys = view.keys
         declared = [keys.meta, keys.dirty]
         for user_id in users:
@@ -111,29 +111,31 @@ class Refresher:
         answer: bytes = await patiently(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
         return answer.count(b"1")
 
-    async def _marks(self, view: ShardView) -> list[Mark]:
-        """Return the newest marks, and a share of the oldest."""
-        oldest = max(1, int(self._batch * OLDEST_SHARE))
+    async def _marks(self, view: ShardView) -> dict[str, float]:
+        """Return the scores of the newest marks, and of a share of the oldest and of any."""
+        oldest, drawn = (max(1, int(self._batch * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
+        key = view.keys.dirty
 
         async def read() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrange(view.keys.dirty, 0, self._batch - oldest - 1, desc=True, withscores=True)
-            pipeline.zrange(view.keys.dirty, 0, oldest - 1, withscores=True)
+            pipeline.zrange(key, 0, self._batch - oldest - drawn - 1, desc=True, withscores=True)
+            pipeline.zrange(key, 0, oldest - 1, withscores=True)
+            pipeline.zrandmember(key, drawn, withscores=True)
             return list(await pipeline.execute())
 
-        newest, eldest = await patiently(read)
-        marked = {user.decode(): int(score) for user, score in [*newest, *eldest]}
-        return [Mark(user_id, marked_ms) for user_id, marked_ms in marked.items()]
+        newest, eldest, lots = await patiently(read)
+        pairs = [*newest, *eldest, *zip(lots[::2], lots[1::2], strict=True)]
+        return {user.decode(): float(score) for user, score in pairs}
 
     async def refresh_marked(self, view: ShardView, serving: Serving) -> int:
         """Refresh one batch of a shard's dirty learners; return how many lists were published, -1 if none was dirty."""
         marks = await self._marks(view)
         if not marks:
             return -1
-        published = await self.refresh(view, [mark.user_id for mark in marks], serving)
+        published = await self.refresh(view, list(marks), serving)
         now_ms = time.time() * 1_000
-        for mark in marks:
-            self.observe_freshness((now_ms - mark.marked_ms) / 1_000)
+        for score in marks.values():
+            self.observe_freshness((now_ms - marked_ms(score)) / 1_000)
         return published
 
     async def drain(self, view: ShardView, serving: Serving) -> None:

@@ -30,6 +30,10 @@ from stream.view import ShardView, open_shard, read_meta
 logger: Final = logging.getLogger(__name__)
 
 
+BACKLOG: Final = 5_000
+"""Records of a shard that a filler merges sooner than the agent would: it first has to connect, but is much faster."""
+
+
 class StateChangedError(Exception):
     """The state is not the one that was opened; it must be opened again."""
 
@@ -45,9 +49,10 @@ class Flow(Protocol):
 
 
 class Phase(Enum):
-    """What an owner does with a shard."""
+    """What an owner does with a shard: fill it unseen, fill what is live and behind, or take what the agent brings."""
 
     FILLING = auto()
+    BEHIND = auto()
     OPEN = auto()
 
 
@@ -97,8 +102,8 @@ class ShardOwner:
         self.shards: dict[int, Shard] = {}
 
     def open_shards(self) -> list[Shard]:
-        """Return the shards that have caught up with the log."""
-        return [shard for shard in self.shards.values() if shard.phase == Phase.OPEN]
+        """Return the shards that are whole, up to some end of the log: their lists are refreshed."""
+        return [shard for shard in self.shards.values() if shard.phase != Phase.FILLING]
 
     def assign(self, partitions: Sequence[int]) -> None:
         """Own these partitions and no others."""
@@ -188,6 +193,7 @@ class ShardOwner:
                     f"{LEARNER_EVENTS}:{shard.partition} holds {begin} to {end}, the state has applied {meta.applied}"
                 )
             shard.view, shard.meta, shard.applied = view, meta, meta.applied
+            shard.phase = Phase.BEHIND if meta.status == Status.LIVE else Phase.FILLING
             async for run in read_runs(reader, partition, meta.applied + 1, end, self._control):
                 answer = await self._merge(shard, view, run)
                 if answer.status != "OK":
@@ -203,11 +209,14 @@ class ShardOwner:
     async def check(self, ends: dict[int, int], patience_s: float) -> None:
         """Refill open shards whose state is not the one known, or that for too long do not stand where the log ends."""
         now = asyncio.get_running_loop().time()
-        for shard in self.open_shards():
+        for shard in [one for one in self.open_shards() if one.phase == Phase.OPEN]:
             known = shard.applied
             meta = await read_meta(self._client, shard.view.keys)
             is_lost = meta is None or meta.nonce != shard.view.nonce or meta.applied < known
             is_off = ends.get(shard.partition, known + 1) != known + 1 and now - shard.advanced_at > patience_s
             if is_lost or is_off:
                 logger.warning("shard %d: %s; filling it", shard.partition, "state lost" if is_lost else "off the end")
+                self.refill(shard)
+            elif ends.get(shard.partition, 0) - known > BACKLOG:
+                logger.info("shard %d is far behind; filling it", shard.partition)
                 self.refill(shard)

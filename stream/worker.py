@@ -125,7 +125,7 @@ class Worker:
     def _merged(self, shard: Shard, run: Run, answer: MergeAnswer) -> None:
         metrics.MERGED.inc(run.num_records)
         metrics.DEAD.inc(len(run.dead))
-        if shard.phase == Phase.OPEN:
+        if shard.phase != Phase.FILLING:
             self._refresher.wake()
         if shard.meta.status == Status.LIVE:  # before, readers are not shown its lists
             self._quality.take(shard.partition, answer.first_enrolments)

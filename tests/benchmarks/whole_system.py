@@ -66,7 +66,7 @@ def _cli(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.app", *arguments]
 
 
-def _until(what: str, holds: Any, timeout_s: float = 300.0, pause_s: float = 0.02) -> float:
+def until(what: str, holds: Any, timeout_s: float = 300.0, pause_s: float = 0.02) -> float:
     """Wait until `holds()`; return the seconds it took."""
     started = time.monotonic()
     while not holds():
@@ -87,7 +87,7 @@ def running(state_dir: Path) -> Iterator[Stack]:
         stderr=log,
     )
     try:
-        _until("up", ready_file.exists, 120)
+        until("up", ready_file.exists, 120)
         ready = json.loads(ready_file.read_text())
         scopes = "publisher reader operator admin"
         token = subprocess.check_output(
@@ -101,14 +101,14 @@ def running(state_dir: Path) -> Iterator[Stack]:
         process.wait(30)
 
 
-def _views() -> list[ShardKeys]:
+def views() -> list[ShardKeys]:
     return [ShardKeys(shard, 0) for shard in range(PARTITIONS)]
 
 
 def is_quiet(stack: Stack, expected_end: int) -> bool:
     """Whether every record is merged and no learner is dirty."""
     pipeline = stack.redis.pipeline(transaction=False)
-    for keys in _views():
+    for keys in views():
         pipeline.hget(keys.meta, "applied")
         pipeline.zcard(keys.dirty)
     answers = pipeline.execute()
@@ -118,7 +118,7 @@ def is_quiet(stack: Stack, expected_end: int) -> bool:
 
 def applied_total(stack: Stack) -> int:
     """Return how many records of learner-events are merged."""
-    return sum(int(stack.redis.hget(keys.meta, "applied") or -1) + 1 for keys in _views())
+    return sum(int(stack.redis.hget(keys.meta, "applied") or -1) + 1 for keys in views())
 
 
 def import_folder(stack: Stack, folder: Path) -> int:
@@ -137,7 +137,7 @@ def import_folder(stack: Stack, folder: Path) -> int:
     def has_lists() -> bool:
         return client.hget(SHARED_META, "model_epoch") is not None and is_quiet(stack, 1)
 
-    lag_free = _until("lists after import", lambda: has_lists() and not _lag(stack))
+    lag_free = until("lists after import", lambda: has_lists() and not _lag(stack))
     stack.note("lists_after_last_event_s", lag_free)
     return applied_total(stack)
 
@@ -160,7 +160,7 @@ def wait_for_model(stack: Stack) -> None:
         time.sleep(0.5)
     stack.note("first_model_after_import_s", time.monotonic() - started)
     epoch = stack.redis.hget(SHARED_META, "model_epoch")
-    _until("model taken", lambda: stack.redis.hget(SHARED_META, "model_epoch") != epoch or is_quiet(stack, 1), 60)
+    until("model taken", lambda: stack.redis.hget(SHARED_META, "model_epoch") != epoch or is_quiet(stack, 1), 60)
 
 
 def _models(stack: Stack) -> list[dict[str, Any]]:
@@ -171,7 +171,7 @@ def _models(stack: Stack) -> list[dict[str, Any]]:
     return models
 
 
-def _courses(stack: Stack) -> list[str]:
+def course_ids(stack: Stack) -> list[str]:
     names: list[Any] = stack.redis.hkeys(SHARED_CARDS)
     return [name.decode() for name in names]
 
@@ -233,7 +233,7 @@ async def _connections(stack: Stack, number: int) -> "asyncio.Queue[Connection]"
 
 async def _freshness(stack: Stack, users: Sequence[str], found: list[Fresh], going: Callable[[int], bool]) -> None:
     """Stream enrolments of these learners at `RATE` for as long as `going(events sent)`."""
-    courses, sent = _courses(stack), 0
+    courses, sent = course_ids(stack), 0
     random.seed(1)
     pool = await _connections(stack, 100)
     async with asyncio.TaskGroup() as group:
@@ -255,14 +255,14 @@ def measure_freshness(stack: Stack) -> None:
 
 def _learners(stack: Stack) -> list[list[str]]:
     """Return the learners of each shard."""
-    found: list[Any] = [stack.redis.zrange(keys.learners, 0, -1) for keys in _views()]
+    found: list[Any] = [stack.redis.zrange(keys.learners, 0, -1) for keys in views()]
     return [[user.decode() for user in users] for users in found]
 
 
 def _behind(stack: Stack, shards: Sequence[Sequence[str]], epoch: int) -> int:
     """Return how many learners' lists are not of this model epoch."""
     pipeline, wanted = stack.redis.pipeline(transaction=False), pack_version(Version(epoch, -1, -1, -1))[:8]
-    for keys, users in zip(_views(), shards, strict=True):
+    for keys, users in zip(views(), shards, strict=True):
         for user in users:
             pipeline.getrange(keys.candidates(user), VERSION_AT, VERSION_AT + 7)
     return sum(found != wanted for found in pipeline.execute())
@@ -276,7 +276,7 @@ async def _sweep(stack: Stack, version: str) -> None:
     await asyncio.sleep(5)
     began = time.monotonic()
     epoch = await append_control(stack.ready["kafka"], ModelPromoted(version=version))
-    await asyncio.to_thread(_until, "the sweep", lambda: not _behind(stack, shards, epoch), pause_s=0.2)
+    await asyncio.to_thread(until, "the sweep", lambda: not _behind(stack, shards, epoch), pause_s=0.2)
     ended = time.monotonic()
     swept.set()
     await stream
@@ -310,7 +310,7 @@ def measure_memory(stack: Stack) -> None:
 
 
 async def _enrol_many(stack: Stack, prefix: str, learners: int, registers: int) -> int:
-    courses, sent, now = _courses(stack), 0, int(time.time()) - 10
+    courses, sent, now = course_ids(stack), 0, int(time.time()) - 10
     async with open_producer(stack.ready["kafka"]) as producer:
         for i in range(learners):
             user_id = f"{prefix}-{i:06d}"
@@ -337,7 +337,7 @@ def measure_bytes(stack: Stack, registers: int, learners: int = 1_000) -> None:
     time.sleep(6)  # the shared lists are rewritten every 5 s; they must not fall into the difference
     merged, before = applied_total(stack), stack.redis.info("memory")["used_memory"]
     sent = asyncio.run(_enrol_many(stack, f"bytes{registers}", learners, registers))
-    _until("lists", lambda: is_quiet(stack, merged + sent))
+    until("lists", lambda: is_quiet(stack, merged + sent))
     time.sleep(6)
     after = stack.redis.info("memory")["used_memory"]
     stack.note(f"redis_bytes_a_learner_{registers}_registers", (after - before) / learners)

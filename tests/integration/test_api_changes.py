@@ -29,7 +29,8 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switched]:
 
 @pytest.fixture
 def api(stack: EmbeddedStack, switched: Switched) -> Iterator[httpx.Client]:
-    with running_api(stack.bootstrap_servers, switched.redis_url, MAX_STREAMS="2") as client:
+    streams = "4"  # half of them for one caller
+    with running_api(stack.bootstrap_servers, switched.redis_url, MAX_STREAMS=streams) as client:
         yield client
 
 

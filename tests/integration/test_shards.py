@@ -20,6 +20,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
+from stream import shards as shards_module
 from stream.merge import MergeAnswer, Run
 from stream.shards import Phase, Shard, ShardOwner
 from stream.view import open_shard, read_meta
@@ -309,3 +310,21 @@ async def test_nothing_is_merged_past_a_dead_letter_that_was_not_kept(house: Hou
     house.owner.assign([SHARD])
     await house.opened(2)
     assert await house.applied() == records[-1].offset
+
+
+async def test_a_live_shard_far_behind_is_filled_and_its_lists_are_refreshed_meanwhile(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards_module, "BACKLOG", 20)
+    users = users_of("backlog", 30)
+    assert await house.shard.view.set_status(house.client, Status.LIVE)
+    end = (await house.append(*users))[-1].offset + 1
+    await house.owner.check({SHARD: end - 15}, patience_s=1e9)
+    assert house.flow.pauses == 1, "the agent will do that"
+    await house.owner.check({SHARD: end}, patience_s=1e9)
+    seen: list[bool] = []
+    monkeypatch.setattr(house.owner, "_merged", lambda *_: seen.append(house.shard in house.owner.open_shards()))
+    await house.opened(2)
+    assert seen and all(seen), "who is live stays in sight of the refresh"
+    assert house.flow.resumed_at[-1] == end
+    assert set(users) <= await house.learners()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from adapters.redis import Client, Script, check_eviction, connect, is_passing, patiently
+from adapters.redis import MOST_CONNECTIONS, Client, Script, check_eviction, connect, is_passing, patiently
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
 from tests.servers import running_redis
@@ -101,3 +101,9 @@ async def test_a_dead_server_is_waited_for(tmp_path: Path) -> None:
         with running_redis(tmp_path) as again:
             assert again.redis_url == server.redis_url
             assert await asyncio.wait_for(reading, 10) == b"kept"
+
+
+async def test_more_commands_than_connections_wait_for_their_turn(client: Client) -> None:
+    answers = await asyncio.gather(*(client.incr("turns") for _ in range(5 * MOST_CONNECTIONS)))
+    assert sorted(answers) == list(range(1, 5 * MOST_CONNECTIONS + 1))
+    assert (await client.info("clients"))["connected_clients"] <= MOST_CONNECTIONS

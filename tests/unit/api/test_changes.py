@@ -90,6 +90,17 @@ async def test_streams_are_bounded(client: Client) -> None:
         assert changes.num_open == 1
 
 
+async def test_one_caller_leaves_half_of_the_streams_to_others(client: Client) -> None:
+    changes = Changes(client, max_streams=4)
+    with changes.follow("a", "me"), changes.follow("b", "me"):
+        with pytest.raises(ProblemError), changes.follow("c", "me"):
+            pass
+        with changes.follow("a", "another"):
+            assert changes.num_open == 3
+    with changes.follow("c", "me"):
+        assert changes.num_open == 1
+
+
 async def test_the_end_wakes_everybody_and_lets_nobody_in(client: Client) -> None:
     changes = Changes(client, max_streams=9)
     with changes.follow("a") as follower:

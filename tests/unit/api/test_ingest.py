@@ -1,5 +1,6 @@
 """Reading a request's events: what is taken, what is rejected and why, what is filled in."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from api.auth import Principal
 from api.ingest import Source, authorise_events, complete, parse_object, read_events, split_body
+from api.intake import SLICE
 from api.problems import ProblemError
 from schemas.errors import InvalidEventError
 from schemas.events import Enrolled, Erased
@@ -47,8 +49,8 @@ def without(*names: str, **changes: Any) -> dict[str, Any]:
         (without(type="feedback", value="meh"), "value"),
     ],
 )
-def test_an_invalid_event_is_rejected_by_its_field(event: Any, field: str) -> None:
-    batch = read_events([ENROLLED, event], SOURCE)
+async def test_an_invalid_event_is_rejected_by_its_field(event: Any, field: str) -> None:
+    batch = await read_events([ENROLLED, event], SOURCE)
     assert [one.event_id for one in batch.events] == ["e1"]
     assert [(one.index, one.field) for one in batch.rejected] == [(1, field)]
     assert field in batch.rejected[0].detail
@@ -58,27 +60,27 @@ def test_an_invalid_event_is_rejected_by_its_field(event: Any, field: str) -> No
     "occurred_at",
     [1_772_362_800, 1_772_362_800.5, "2026-03-01T12:00:00+01:00", (NOW + timedelta(minutes=4)).isoformat()],
 )
-def test_moments_may_be_unix_seconds_or_aware(occurred_at: Any) -> None:
-    assert read_events([without(occurred_at=occurred_at)], SOURCE).rejected == []
+async def test_moments_may_be_unix_seconds_or_aware(occurred_at: Any) -> None:
+    assert (await read_events([without(occurred_at=occurred_at)], SOURCE)).rejected == []
 
 
-def test_nothing_valid_is_a_problem_that_lists_what_was_wrong() -> None:
+async def test_nothing_valid_is_a_problem_that_lists_what_was_wrong() -> None:
     with pytest.raises(ProblemError) as caught:
-        read_events([without("user_id"), 7], SOURCE)
+        await read_events([without("user_id"), 7], SOURCE)
     assert caught.value.details.status == 422
     assert [one.index for one in caught.value.details.rejected] == [0, 1]
 
 
-def test_a_huge_event_is_rejected_though_each_field_is_allowed() -> None:
+async def test_a_huge_event_is_rejected_though_each_field_is_allowed() -> None:
     profile = without("course_id", type="profile_updated", interests=["é" * 100] * 50, goals=["é" * 100] * 50)
-    assert read_events([profile], SOURCE).events
+    assert (await read_events([profile], SOURCE)).events
     huge = {**profile, **{name: ["\x01" * 100] * 50 for name in ("interests", "goals", "languages")}}
     with pytest.raises(ProblemError, match="bytes"):
-        read_events([huge], SOURCE)
+        await read_events([huge], SOURCE)
 
 
-def test_a_missing_moment_is_now() -> None:
-    assert read_events([without("occurred_at")], SOURCE).events[0].occurred_us == NOW.timestamp() * 1e6
+async def test_a_missing_moment_is_now() -> None:
+    assert (await read_events([without("occurred_at")], SOURCE)).events[0].occurred_us == NOW.timestamp() * 1e6
 
 
 def test_an_event_id_follows_from_the_content() -> None:
@@ -141,3 +143,13 @@ def test_who_may_publish_what(subject: str, scope: str, may_enrol: bool, may_era
         else:
             with pytest.raises(ProblemError):
                 authorise_events([event], principal)
+
+
+async def test_a_large_batch_lets_others_have_their_turns() -> None:
+    reading = asyncio.create_task(read_events([ENROLLED] * 10 * SLICE, SOURCE))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await reading).events) == 10 * SLICE
+    assert turns >= 10

@@ -1,15 +1,16 @@
 """Look-ups and pending writes on a real server: what is read at one moment, what is hidden, what is covered."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
-from adapters.redis import Client
+from adapters.redis import MOST_CONNECTIONS, Client
 from api.event_log import EventLog
 from api.lookup import Learners, Lookup
-from api.publishing import PendingWrite, Publisher, pending_write
+from api.publishing import NOTES_AT_ONCE, PendingWrite, Publisher, pending_write
 from schemas.candidates import CandidateList, Version, pack_candidates
 from schemas.control import ControlState
 from schemas.events import AnyEvent, Dropped, Enrolled, Feedback, ProfileUpdated, Viewed
@@ -194,3 +195,19 @@ def test_when_a_position_of_activity_is_covered() -> None:
 
 def test_the_shard_is_kafkas() -> None:
     assert {shard_of(f"u{number}", 4) for number in range(100)} == {0, 1, 2, 3}
+
+
+async def test_noting_leaves_connections_to_those_who_read(
+    client: Client, learners: Learners, publisher: Publisher
+) -> None:
+    """While the server takes no writes, more requests wait to be noted than there are connections."""
+    await write_meta(client, 5)
+    await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    waiting = [asyncio.create_task(pend(publisher, ("c1", 6, Rank.ENROLLED))) for _ in range(3 * MOST_CONNECTIONS)]
+    await asyncio.sleep(0)
+    assert (await learners.look_up(USER)).applied == 5
+    assert not any(task.done() for task in waiting)
+    assert (await client.info("clients"))["blocked_clients"] <= NOTES_AT_ONCE
+    await client.client_unpause()
+    await asyncio.gather(*waiting)
+    assert (await learners.look_up(USER)).pending == {"c1": Pending(6, Rank.ENROLLED)}

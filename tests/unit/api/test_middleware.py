@@ -1,19 +1,22 @@
 """What happens around requests: a body in pieces, slashes within ids, templates in metrics."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 from fastapi import FastAPI, Request
 
+from api.intake import LEAST_BYTES, Intake
 from api.metrics import Metrics
-from api.middleware import KeepSlashes, LimitBody, Observe
+from api.middleware import KeepSlashes, LimitBody, LimitWriting, Observe
 from api.parameters import CourseId, UserId
 from api.problems import install_problems
 
 LIMIT = 100
+BODY_TIMEOUT_S = 0.2
 
 
-def application(metrics: Metrics) -> FastAPI:
+def application(metrics: Metrics, intake: Intake) -> FastAPI:
     app = FastAPI()
     install_problems(app)
 
@@ -30,13 +33,15 @@ def application(metrics: Metrics) -> FastAPI:
         raise RuntimeError("a bug")
 
     app.add_middleware(LimitBody, max_body_bytes=LIMIT)
+    app.add_middleware(LimitWriting, intake=intake, max_body_bytes=LIMIT, body_timeout_s=BODY_TIMEOUT_S)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)
     return app
 
 
-def client(metrics: Metrics | None = None) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(application(metrics or Metrics()), raise_app_exceptions=False)
+def client(metrics: Metrics | None = None, intake: Intake | None = None) -> httpx.AsyncClient:
+    app = application(metrics or Metrics(), intake or Intake(1_000_000))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
@@ -53,6 +58,51 @@ async def test_a_body_is_limited_whether_announced_or_in_pieces() -> None:
             answer = await http.post("/bodies", content=content)
             assert answer.status_code == 413
             assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def never_ending() -> AsyncIterator[bytes]:
+    yield b"x"
+    await asyncio.Event().wait()
+
+
+async def test_a_body_that_stalls_is_given_up_and_its_room_is_free_again() -> None:
+    intake = Intake(1_000_000)
+    async with client(intake=intake) as http:
+        answer = await http.post("/bodies", content=never_ending())
+    assert (answer.status_code, answer.headers["content-type"]) == (408, "application/problem+json")
+    assert intake.bytes_under_way == 0
+
+
+async def test_what_is_too_much_is_refused_unread_and_reading_is_not() -> None:
+    metrics, now_s = Metrics(), [50.0]
+    intake = Intake(4 * LEAST_BYTES, clock=lambda: now_s[0])
+    asked_for: list[bytes] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        asked_for.append(b"x")
+        yield b"x"
+
+    metrics.watch_intake(intake)
+    async with client(metrics, intake) as http:
+        with intake.under_way(b"a", 5), intake.under_way(b"a", 5), intake.under_way(b"b", 2 * LEAST_BYTES):
+            now_s[0] += 6.5
+            answer = await http.post("/bodies", content=body())
+            assert (answer.status_code, answer.headers["retry-after"], asked_for) == (503, "7", [])
+            assert (await http.get("/learners/u/courses/c")).status_code == 200
+            text = metrics.text().decode()
+            assert (
+                f"coursestream_ingest_bytes {4.0 * LEAST_BYTES}" in text and "coursestream_ingest_refused 1.0" in text
+            )
+        assert (await http.post("/bodies", content=b"x")).json() == 1
+
+
+def test_one_caller_may_hold_half() -> None:
+    intake = Intake(4 * LEAST_BYTES)
+    with intake.under_way(b"a", 1), intake.under_way(b"a", 1):
+        assert intake.refusal(b"a", 1) is not None
+        assert intake.refusal(b"b", 2 * LEAST_BYTES) is None
+        assert intake.refusal(b"b", 2 * LEAST_BYTES + 1) is not None
+    assert intake.refusal(b"a", 1) is None
 
 
 async def test_ids_come_back_as_they_were_sent() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,9 +13,13 @@ from adapters.redis import Client
 from schemas.candidates import Version
 from schemas.embedding import unpack_embedding
 from schemas.events import Erased, Feedback
-from stream.refresh import OLDEST_SHARE, Refresher
+from stream import refresh as refresh_module
+from stream.activity import ActivityUpdate, merge_activity
+from stream.marks import BEHIND_MS
+from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher, learner_from
 from stream.view import ShardView, open_shard
 from tests.served import CATALOGUE, KEYS, Log, enrolled, listed, marks, serving, watched
+from tests.shard_state import read_scores
 
 
 @pytest.fixture
@@ -34,22 +39,60 @@ async def test_the_newest_marks_go_first_and_a_share_of_the_oldest(client: Clien
     users = [f"u{i:02d}" for i in range(60)]
     await log.append(*(enrolled(user, "c00") for user in users))
     await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(users)})
-    assert await Refresher(client, 5, 20).refresh_marked(view, serving()) == 20
-    oldest = int(20 * OLDEST_SHARE)
-    assert 2 <= oldest <= 4
-    assert await marks(client) == set(users[oldest : 60 - (20 - oldest)])
-    assert [user for user in users if await listed(client, user)] == users[:oldest] + users[60 - (20 - oldest) :]
+    await Refresher(client, 5, 20).refresh_marked(view, serving())
+    oldest, newest = users[: int(20 * OLDEST_SHARE)], users[60 - 20 + int(20 * OLDEST_SHARE) + int(20 * DRAWN_SHARE) :]
+    assert (len(oldest), len(newest)) == (2, 16)
+    found = {user for user in users if await listed(client, user)}
+    assert {*oldest, *newest} <= found
+    assert len(found) <= 20
+    assert await marks(client) == set(users) - found
 
 
-async def test_the_oldest_is_not_starved_by_the_busy(client: Client, view: ShardView, log: Log) -> None:
-    refresher, now = Refresher(client, 5, 4), serving()
-    busy = [f"busy{i}" for i in range(20)]
-    await log.append(*(enrolled(user, "c00") for user in ["patient", *busy]))
-    await client.zadd(KEYS.dirty, {"patient": 1, **dict.fromkeys(busy, 9)})
-    for _ in range(2):
+async def test_every_mark_of_a_backlog_goes_though_more_come_than_can_be_done(
+    client: Client, view: ShardView, log: Log
+) -> None:
+    refresher, now, old = Refresher(client, 5, 10), serving(), [f"old{i}" for i in range(12)]
+    await log.append(*(enrolled(user, "c00") for user in [*old, *(f"new{i}" for i in range(30))]))
+    await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(old)})
+    for rounds in range(len(old)):  # at least the oldest goes each time
+        await client.zadd(KEYS.dirty, {f"new{i}": 1_000 + 30 * rounds + i for i in range(30)})
         await refresher.refresh_marked(view, now)
-        await client.zadd(KEYS.dirty, dict.fromkeys(busy, 9))
-    assert "patient" not in await marks(client)
+    assert not await marks(client) & set(old)
+    assert len(await marks(client)) >= 20
+
+
+async def test_a_mark_that_is_renewed_again_and_again_has_its_turn(client: Client, view: ShardView, log: Log) -> None:
+    """Never among the newest and never the oldest: no order of the marks would bring it up."""
+    refresher, now = Refresher(client, 5, 10), serving()
+    newer, older = [f"newer{i}" for i in range(8)], [f"older{i}" for i in range(3)]
+    await log.append(*(enrolled(user, "c00") for user in [*newer, "between", *older]))
+    for rounds in range(300):
+        scores = {**dict.fromkeys(newer, 9), "between": 5, **dict.fromkeys(older, 1)}
+        await client.zadd(KEYS.dirty, {user: score + 10 * rounds for user, score in scores.items()})
+        await refresher.refresh_marked(view, now)
+        if "between" not in await marks(client):
+            return
+    raise AssertionError("one of twelve is drawn each round")
+
+
+async def test_what_a_weak_signal_marked_waits_behind_hard_events(client: Client, view: ShardView, log: Log) -> None:
+    viewers = [f"v{i}" for i in range(40)]
+    await log.append(*(enrolled(user, "c00") for user in viewers))
+    await client.delete(KEYS.dirty)
+    await log.enrol("student", "c00")
+    views = {user: ActivityUpdate({"v:c01": 7}, offset=place, marks=True) for place, user in enumerate(viewers)}
+    await merge_activity(client, view, views)
+    scores = await read_scores(client, KEYS.dirty)
+    assert max(scores, key=scores.__getitem__) == "student"
+    await merge_activity(client, view, {"student": ActivityUpdate({"v:c01": 7}, offset=99, marks=True)})
+    assert (await read_scores(client, KEYS.dirty))["student"] == scores["student"], "a view puts no enrolment back"
+    seen: list[float] = []
+    refresher = Refresher(client, 5, 10)
+    refresher.observe_freshness = seen.append
+    await refresher.refresh_marked(view, serving())
+    assert await listed(client, "student") is not None
+    assert len(seen) > 1
+    assert max(seen) < BEHIND_MS / 1_000, "how long a view waited is measured from when it was set"
 
 
 async def test_a_list_holds_nothing_that_was_taken_and_names_what_caused_it(
@@ -172,3 +215,19 @@ async def test_a_worker_that_lost_the_shard_publishes_nothing(client: Client, vi
     await log.enrol("u", "c00")
     assert await Refresher(client, 5, 8).refresh_marked(ShardView(KEYS, "0" * 32), serving()) == 0
     assert await listed(client, "u") is None and await marks(client) == {"u"}
+
+
+async def test_histories_are_unpacked_beside_the_event_loop(
+    client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 10,000 courses takes long: meanwhile the agents go on."""
+    threads: set[str] = set()
+
+    def unpack(answers: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return learner_from(answers)
+
+    monkeypatch.setattr(refresh_module, "learner_from", unpack)
+    await log.enrol("u", "c00")
+    await Refresher(client, 5, 8).drain(view, serving())
+    assert threads == {"refresh_0"}
