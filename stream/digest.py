@@ -1,6 +1,8 @@
 """The digest of all learners' state: of a generation as it stands, or of the log up to a moment."""
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -8,9 +10,10 @@ from typing import Any, Final, cast
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.follow import ControlLog
-from adapters.kafka import end_offsets, open_reader, partitions_of, read_range
+from adapters.kafka import end_offsets, open_reader, read_range
 from adapters.redis import Client, connect
 from recommender.fold import Fold, StateDigest
+from schemas.control import ControlState
 from schemas.errors import NotReadyError
 from schemas.events import LearnerEvent
 from schemas.keys import ShardKeys
@@ -20,6 +23,8 @@ from schemas.topics import LEARNER_EVENTS
 from stream.dead_letters import sort_out
 from stream.view import by_name, read_meta
 
+logger: Final = logging.getLogger(__name__)
+
 _BATCH: Final = 500
 _TRIES: Final = 50
 _PAUSE_S: Final = 0.2
@@ -27,12 +32,16 @@ _PAUSE_S: Final = 0.2
 
 @dataclass(frozen=True)
 class DigestResult:
-    """A digest, what it covers, and the last offset applied of each shard (-1: none) when it was taken."""
+    """A digest, what it covers, and the last offset applied of each shard (-1: none) when it was taken.
+
+    `missing`: records that are gone from the start of the log it was made from; of a generation nothing is said.
+    """
 
     digest: str
     learners: int
     records: int
     applied: list[int]
+    missing: int = 0
 
 
 async def _add_learners(client: Client, keys: ShardKeys, users: list[str], digest: StateDigest) -> None:
@@ -85,25 +94,58 @@ async def live_digest(connections: Connections, generation: int | None = None) -
         return await generation_digest(client, chosen, control.state.partitions)
 
 
-async def ends_as_of(reader: AIOKafkaConsumer, until_ms: int | None) -> dict[TopicPartition, int]:
-    """Return the end of each partition of `learner-events`: now, or before the first record appended after a moment."""
+@dataclass(frozen=True)
+class Range:
+    """What is read of `learner-events`: from where the log begins to the ends, by partition."""
+
+    begins: dict[TopicPartition, int]
+    ends: dict[TopicPartition, int]
+
+    @property
+    def missing(self) -> int:
+        """Records that are gone from the start of the log: it is kept for ever, so they were lost."""
+        return sum(self.begins.values())
+
+    @property
+    def applied(self) -> list[int]:
+        """The last offset of each partition that is read, -1 for none."""
+        return [end - 1 for end in self.ends.values()]
+
+    def up_to(self, applied: Sequence[int]) -> "Range":
+        """Return the range that ends with these offsets, one a partition."""
+        ends = {partition: max(applied[partition.partition] + 1, begin) for partition, begin in self.begins.items()}
+        return Range(self.begins, dict(sorted(ends.items())))
+
+
+async def range_as_of(reader: AIOKafkaConsumer, until_ms: int | None) -> Range:
+    """Return the range up to now, or to before the first record appended after a moment."""
     ends = await end_offsets(reader, LEARNER_EVENTS)
-    if until_ms is None:
-        return ends
-    found = await reader.offsets_for_times(dict.fromkeys(ends, until_ms + 1))
-    return {partition: place.offset if (place := found.get(partition)) else ends[partition] for partition in ends}
+    begins = await reader.beginning_offsets(list(ends))
+    if until_ms is not None:
+        found = await reader.offsets_for_times(dict.fromkeys(ends, until_ms + 1))
+        ends = {partition: place.offset if (place := found.get(partition)) else ends[partition] for partition in ends}
+    return Range(begins, ends)
+
+
+async def fold_range(reader: AIOKafkaConsumer, read: Range, control: ControlState) -> Fold:
+    """Return all learners of a range, folded in memory."""
+    fold = Fold()
+    for partition, end in read.ends.items():
+        async for records, _ in read_range(reader, partition, read.begins[partition], end, 5_000):
+            for record, event in sort_out(records, control)[0]:
+                fold.apply(cast(LearnerEvent, event), record.timestamp)  # the topic holds no others
+    return fold
 
 
 async def digest_as_of(connections: Connections, until_ms: int) -> DigestResult:
-    """Return the digest of what the log says up to an append time, folded in memory; needs no Redis."""
+    """Return the digest of what the log says up to an append time, folded in memory; needs no Redis and no worker.
+
+    The past is taken as it stood: who was erased later is part of it, and so is a digest that was taken then.
+    """
     bootstrap = connections.kafka_bootstrap_servers
     async with ControlLog(bootstrap) as control, open_reader(bootstrap) as reader:
-        fold = Fold()
-        ends = await ends_as_of(reader, until_ms)
-        starts = await reader.beginning_offsets(await partitions_of(reader, LEARNER_EVENTS))
-        for partition, end in ends.items():
-            async for records, _ in read_range(reader, partition, starts[partition], end, 5_000):
-                for record, event in sort_out(records, control.state)[0]:
-                    fold.apply(cast(LearnerEvent, event), record.timestamp)  # the topic holds no others
-        digest = fold.digest()
-        return DigestResult(digest.hexdigest(), digest.learners, digest.records, [end - 1 for end in ends.values()])
+        read = await range_as_of(reader, until_ms)
+        digest = (await fold_range(reader, read, control.state)).digest()
+        if read.missing:
+            logger.error("ALARM: the log has lost %d records at its start: the digest lacks them", read.missing)
+        return DigestResult(digest.hexdigest(), digest.learners, digest.records, read.applied, read.missing)
