@@ -1,6 +1,5 @@
 """The digest of all learners' state: of a generation as it stands, or of the log up to a moment."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -26,8 +25,7 @@ from stream.view import by_name, read_meta
 logger: Final = logging.getLogger(__name__)
 
 _BATCH: Final = 500
-_TRIES: Final = 50
-_PAUSE_S: Final = 0.2
+_TRIES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,9 @@ class DigestResult:
     missing: int = 0
 
 
-async def _add_learners(client: Client, keys: ShardKeys, users: list[str], digest: StateDigest) -> None:
-    pipeline = client.pipeline(transaction=False)
+async def _read_learners(client: Client, keys: ShardKeys, users: Sequence[str]) -> dict[str, StateDigest]:
+    """Return the digest of each of these learners."""
+    pipeline, found = client.pipeline(transaction=False), {}
     for user_id in users:
         for key in (keys.history(user_id), keys.feedback(user_id), keys.profile(user_id)):
             pipeline.hgetall(key)
@@ -54,23 +53,42 @@ async def _add_learners(client: Client, keys: ShardKeys, users: list[str], diges
         history, feedback, profile = (by_name(fields) for fields in answers[3 * i : 3 * i + 3])
         header = unpack_header(history.pop(HEADER_FIELD, None))
         kinds = {int(kind): cell for kind, cell in profile.items()}
-        digest.add(user_id, history, feedback, kinds, header.erased_through_us)
+        found[user_id] = StateDigest()
+        found[user_id].add(user_id, history, feedback, kinds, header.erased_through_us)
+    return found
+
+
+async def _read_since(client: Client, keys: ShardKeys, applied: int | None) -> dict[str, StateDigest]:
+    """Return the digests of the learners whose last record lies beyond an offset; None: of all."""
+    least = "-inf" if applied is None else f"({applied}"
+    found: list[Any] = await client.zrange(keys.learners, least, "+inf", byscore=True)
+    users, digests = [user.decode() for user in found], dict[str, StateDigest]()
+    for i in range(0, len(users), _BATCH):
+        digests |= await _read_learners(client, keys, users[i : i + _BATCH])
+    return digests
 
 
 async def _shard_digest(client: Client, keys: ShardKeys) -> tuple[StateDigest, int]:
-    """Return a shard's digest and the offset it was taken at; read again if records came in meanwhile."""
+    """Return a shard's digest and the offset it was taken at.
+
+    Whom records that came in meanwhile concern is read again: ever fewer, until none came in while they were read.
+    """
+    learners: dict[str, StateDigest] = {}
+    nonce, read_to = "", None
     for _ in range(_TRIES):
         before = await read_meta(client, keys)
         if before is None:
             raise NotReadyError(f"shard {keys.shard} of generation {keys.generation} has no state")
-        digest = StateDigest()
-        users: list[Any] = await client.zrange(keys.learners, 0, -1)
-        for i in range(0, len(users), _BATCH):
-            await _add_learners(client, keys, [user.decode() for user in users[i : i + _BATCH]], digest)
+        if before.nonce != nonce:
+            learners, nonce, read_to = {}, before.nonce, None
+        learners |= await _read_since(client, keys, read_to)
         after = await read_meta(client, keys)
-        if after and (after.nonce, after.applied) == (before.nonce, before.applied):
-            return digest, before.applied
-        await asyncio.sleep(_PAUSE_S)
+        if after and (after.nonce, after.applied) == (nonce, before.applied):
+            whole = StateDigest()
+            for learner in learners.values():
+                whole.merge(learner)
+            return whole, before.applied
+        read_to = before.applied
     raise NotReadyError(f"shard {keys.shard} never stood still: wait until the stream is quiet, or use --as-of")
 
 
