@@ -1,13 +1,15 @@
-"""`coursestream recommend`: a learner's list, as the API answers it."""
+"""`coursestream recommend`: a learner's list, as the API answers it, or would have answered it."""
 
+import asyncio
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
+from rich.console import Group
 
 from cli.api import get
 from cli.listing import items_table
-from cli.options import STATE_DIR, JsonFile, StateDir
+from cli.options import STATE_DIR, JsonFile, Moment, StateDir
 from cli.output import give
 from cli.system import find
 
@@ -28,12 +30,25 @@ def recommend(
     diversity: Annotated[float, typer.Option(min=0, max=1, metavar="D", help="How unlike each other, 0 to 1.")] = 0,
     explore: Annotated[bool, typer.Option(help="Whether a few places may go to new courses.")] = True,
     reasons: Annotated[bool, typer.Option("--reasons", help="Show why each course is recommended.")] = False,
+    as_of: Moment = None,
     state_dir: StateDir = STATE_DIR,
     json_file: JsonFile = None,
 ) -> None:
-    """Show what the API recommends to a learner."""
-    path = f"/v1/learners/{quote(user, safe='')}/recommendations"
+    """Show what the API recommends to a learner.
+
+    --as-of shows what it would have recommended at an append time, from the log and the bundle store alone: with the
+    model then live, and history, catalogue and popularity of then. What was erased since stays erased.
+    """
     filters = {"language": language, "level": level, "category": category}
+    if as_of is not None:
+        import cli.past as past
+
+        wanted = past.query_of(limit, strategy, filters, prerequisites_met, diversity, explore)
+        connections = find(state_dir).connections(redis=False)
+        answer = asyncio.run(past.recommend_as_of(connections, user, as_of, wanted))
+        give(answer, json_file, Group(items_table(answer, reasons), past.told(answer)))
+        return
+    path = f"/v1/learners/{quote(user, safe='')}/recommendations"
     query = {
         "limit": str(limit),
         "strategy": strategy,

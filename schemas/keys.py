@@ -4,7 +4,7 @@
 
 | key | type | what |
 |---|---|---|
-| `cs:{p}:g:m` | hash | meta: generation, status, nonce, applied, sweep; see `schemas/meta.py` |
+| `cs:{p}:g:m` | hash | meta: generation, status, nonce, applied and more; see `schemas/meta.py` |
 | `cs:{p}:g:h:USER` | hash | history: course -> record (`schemas/registers.py`); the field "" is the header |
 | `cs:{p}:g:f:USER` | hash | feedback: course -> register |
 | `cs:{p}:g:p:USER` | hash | profile: kind (decimal) -> register |
@@ -20,6 +20,7 @@
 | `cs:{shared}:similar` | hash | course -> candidate list |
 | `cs:{shared}:cards` | hash | course -> card (JSON) |
 | `cs:{shared}:meta` | hash | what the shared keys were made from, and the nonce of their last writer |
+| `cs:{shared}:replay` | string | lease: which replay builds the generation after the live one; expires |
 | `cs:changed` | channel | USERs, a MessagePack list, whose candidate list or pending writes have just changed |
 """
 
@@ -32,6 +33,7 @@ SHARED_LATEST: Final = "cs:{shared}:latest"
 SHARED_SIMILAR: Final = "cs:{shared}:similar"
 SHARED_CARDS: Final = "cs:{shared}:cards"
 SHARED_META: Final = "cs:{shared}:meta"
+REPLAY: Final = "cs:{shared}:replay"
 CHANGED: Final = "cs:changed"
 """A channel: a notice may be lost, so nothing but the moment of a look depends on it."""
 

@@ -9,6 +9,8 @@
 | `nonce` | 32 hex digits, random for each meta: another one means this is not the state the worker knew |
 | `applied` | the last offset of `learner-events` merged; beginning - 1 of an empty partition |
 | `sweep` | `MODEL CATALOGUE SCORE`: the epochs swept to, and the score of the last learner done (`-inf`: all) |
+| `replay` | the replay that fills it, as its lease names it; empty once it is filled, or if an owner fills it |
+| `emptied` | `1` once nothing but this meta is left of a retired state |
 
 The **header** of a history (its field "") holds four u64, big-endian, 32 bytes: offset + 1 of the last record of
 `learner-events` and of `activity` that concerned this learner (the state version); the erasure threshold as the first
@@ -41,6 +43,8 @@ class Meta(NamedTuple):
     nonce: str
     applied: int
     sweep: str = ""
+    replay: str = ""
+    emptied: bool = False
 
 
 class Header(NamedTuple):
@@ -63,6 +67,8 @@ def unpack_meta(fields: dict[bytes, bytes]) -> Meta | None:
         text["nonce"],
         int(text["applied"]),
         text.get("sweep", ""),
+        text.get("replay", ""),
+        "emptied" in text,
     )
 
 

@@ -1,26 +1,31 @@
 """Replay: the log into a new generation beside the live one, which may then take its place."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog, append_control
-from adapters.kafka import open_reader
-from adapters.redis import Client, connect
+from adapters.kafka import end_offsets, open_reader, read_range
+from adapters.redis import Client, connect, end_tasks, patiently
 from schemas.control import GenerationSwapped
 from schemas.errors import ConfigurationError, NotReadyError
+from schemas.events import Erased
 from schemas.keys import ShardKeys
 from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
-from stream.digest import DigestResult, ends_as_of, generation_digest
-from stream.generation import delete_generation
+from stream.dead_letters import sort_out
+from stream.digest import DigestResult, Range, generation_digest, range_as_of
+from stream.generation import delete_generation, delete_unfinished
+from stream.lease import replaying
 from stream.merge import merge_run
 from stream.refresh import Refresher
 from stream.runs import read_runs
@@ -29,16 +34,23 @@ from stream.settings import CANDIDATES
 from stream.shared_lists import read_counts
 from stream.view import ShardView, open_shard
 
+logger: Final = logging.getLogger(__name__)
+
 SHARDS_AT_ONCE: Final = 4
 _BATCH: Final = 64
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called with (records done, records in all)."""
 
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """What a replay did."""
+    """What a replay did.
+
+    `missing`: records that are gone from the start of the log; with any the rebuilt state is not known to be whole.
+    `kept`: whether the generation still stands.
+    """
 
     generation: int
     events: int
@@ -46,16 +58,35 @@ class RebuildResult:
     events_per_s: float
     digest: str
     learners: int
-    swapped: bool
+    swapped: bool = False
+    kept: bool = True
+    missing: int = 0
+    complete: bool = True
+
+
+async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all at once; the first that fails, or being cancelled, ends the others before anything else happens."""
+    tasks = [asyncio.create_task(one) for one in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+        return [task.result() for task in tasks]
+    finally:
+        await end_tasks(tasks)
 
 
 class Rebuild:
     """One replay: all shards from the start of the log into one new generation."""
 
-    def __init__(self, connections: Connections, client: Client, control: ControlLog, progress: Progress) -> None:
+    def __init__(
+        self, connections: Connections, client: Client, control: ControlLog, replay: str, progress: Progress
+    ) -> None:
+        self._bootstrap_servers = connections.kafka_bootstrap_servers
         self._connections = connections
         self._client = client
         self._control = control
+        self._replay = replay
         self._progress = progress
         self.generation = control.state.generation + 1
         self.views: list[ShardView] = []
@@ -64,30 +95,30 @@ class Rebuild:
 
     async def _fill(self, partition: TopicPartition, begin: int, end: int, gate: asyncio.Semaphore) -> ShardView:
         keys = ShardKeys(partition.partition, self.generation)
-        async with gate, open_reader(self._connections.kafka_bootstrap_servers) as reader:
-            view, _ = await open_shard(self._client, keys, begin)
+        async with gate, open_reader(self._bootstrap_servers) as reader:
+            opening = partial(open_shard, self._client, keys, begin, lost=True, replay=self._replay)
+            view, _ = await patiently(opening)
             async for run in read_runs(reader, partition, begin, end, self._control):
-                answer = await merge_run(self._client, view, run)
+                answer = await patiently(partial(merge_run, self._client, view, run))
                 if answer.status != "OK":
-                    raise NotReadyError(f"shard {keys.shard} answered {answer.status}: is another replay running?")
+                    raise _lost(answer.status)
                 self.done += run.last - run.first + 1
                 self._progress(self.done, self._total)
         return view
 
-    async def fill(self, ends: dict[TopicPartition, int]) -> None:
-        """Fill every shard up to its end."""
+    async def fill(self, read: Range) -> None:
+        """Fill every shard from where the log begins up to its end."""
         await delete_generation(self._client, self.generation, self._control.state.partitions)
-        async with open_reader(self._connections.kafka_bootstrap_servers) as reader:
-            begins = await reader.beginning_offsets(list(ends))
-        self._total = sum(end - begins[partition] for partition, end in ends.items())
+        self._total = sum(end - read.begins[partition] for partition, end in read.ends.items())
         gate = asyncio.Semaphore(SHARDS_AT_ONCE)
-        filled = (self._fill(partition, begins[partition], end, gate) for partition, end in ends.items())
-        self.views = list(await asyncio.gather(*filled))
+        self.views = await _all(
+            self._fill(partition, read.begins[partition], end, gate) for partition, end in read.ends.items()
+        )
 
     async def build_lists(self) -> None:
         """Compute every learner's list with the live model, so that readers find it at once."""
-        bootstrap, state = self._connections.kafka_bootstrap_servers, self._control.state
-        async with Catalogue(bootstrap) as catalogue:
+        state = self._control.state
+        async with Catalogue(self._bootstrap_servers) as catalogue:
             store = BundleStore(self._connections.bundle_url, self._connections.bundle_cache)
             room = ServingRoom(store, self._control, catalogue)
             room.take_counts(await read_counts(self._client, self.generation, state.partitions))
@@ -97,20 +128,85 @@ class Rebuild:
                 for view in self.views:
                     await refresher.drain(view, room.current)
 
+    async def finish(self, status: Status) -> None:
+        """Say in every shard that no replay is at work on it any more: from here on the generation stays."""
+        for view in self.views:
+            if not await patiently(partial(view.guarded, self._client, status=status, replay="")):
+                raise _lost("another state")
+
     async def swap(self, digest: str) -> None:
         """Make the new generation the live one; its owners take it on from what it has applied."""
-        for view in self.views:
-            await view.set_status(self._client, Status.LIVE)
+        async with ControlLog(self._bootstrap_servers) as control:
+            if control.state.generation != self._control.state.generation:
+                raise NotReadyError(f"generation {control.state.generation} went live meanwhile: repeat the replay")
+        await self.finish(Status.LIVE)
         record = GenerationSwapped(generation=self.generation, digest=digest)
-        await append_control(self._connections.kafka_bootstrap_servers, record)
+        await append_control(self._bootstrap_servers, record)
+
+    async def build_beside(self, until_ms: int | None) -> RebuildResult:
+        """Rebuild up to now or to a moment, and let the generation stand beside the live one."""
+        async with open_reader(self._bootstrap_servers) as reader:
+            read = await range_as_of(reader, until_ms)
+            result = await self._fill_and_digest(read)
+            if until_ms is not None and await _erased_since(reader, read.ends, self._control):
+                return replace(result, kept=False)
+        await self.finish(Status.BUILDING)
+        return result
+
+    async def swap_in(self, accept_difference: bool) -> RebuildResult:
+        """Rebuild up to where the live generation stands, compare the two, build lists, put the new one live."""
+        state = self._control.state
+        live = await generation_digest(self._client, state.generation, state.partitions)
+        async with open_reader(self._bootstrap_servers) as reader:
+            read = (await range_as_of(reader, None)).up_to(live.applied)
+        result = await self._fill_and_digest(read)
+        if live.digest != result.digest and not accept_difference:
+            raise _different(live, result)
+        await self.build_lists()
+        await self.swap(result.digest)
+        return replace(result, swapped=True)
+
+    async def _fill_and_digest(self, read: Range) -> RebuildResult:
+        if read.missing:
+            logger.error("ALARM: the log has lost %d records at its start: the rebuilt state lacks them", read.missing)
+        started = time.monotonic()
+        await self.fill(read)
+        seconds = time.monotonic() - started
+        state = await generation_digest(self._client, self.generation, self._control.state.partitions)
+        rate = self.done / max(seconds, 1e-9)
+        return RebuildResult(
+            self.generation, self.done, seconds, rate, state.digest, state.learners,
+            missing=read.missing, complete=not read.missing,
+        )  # fmt: skip
+
+    async def delete_unfinished(self) -> None:
+        """Delete what this replay has not finished: it failed, was told to end, or must not be kept."""
+        partitions = range(self._control.state.partitions)
+        await delete_unfinished(self._client, self.generation, partitions, self._replay)
 
 
-def _compare(live: DigestResult, rebuilt: DigestResult, accept_difference: bool) -> None:
-    if live.digest != rebuilt.digest and not accept_difference:
-        raise NotReadyError(
-            f"the rebuilt state has digest {rebuilt.digest[:12]}, the live one {live.digest[:12]} at the same offsets; "
-            "look into it, then repeat with --accept-difference to swap all the same"
-        )
+def _lost(found: str) -> NotReadyError:
+    return NotReadyError(
+        f"the generation that was being rebuilt is gone ({found}): Redis was emptied, or this replay stood still "
+        "for so long that another one began; repeat it"
+    )
+
+
+def _different(live: DigestResult, rebuilt: RebuildResult) -> NotReadyError:
+    why = f" (the log lacks {rebuilt.missing} records at its start)" if rebuilt.missing else ""
+    return NotReadyError(
+        f"the rebuilt state has digest {rebuilt.digest[:12]}, the live one {live.digest[:12]} at equal offsets{why}; "
+        "look into it, then repeat with --accept-difference to swap all the same"
+    )
+
+
+async def _erased_since(reader: AIOKafkaConsumer, ends: dict[TopicPartition, int], control: ControlLog) -> bool:
+    """Whether a learner was erased after these ends, so that a state up to them holds what must be gone."""
+    for partition, now in (await end_offsets(reader, LEARNER_EVENTS)).items():
+        async for records, _ in read_range(reader, partition, ends[partition], now, 5_000):
+            if any(isinstance(event, Erased) for _, event in sort_out(records, control.state)[0]):
+                return True
+    return False
 
 
 async def rebuild(
@@ -121,27 +217,18 @@ async def rebuild(
     accept_difference: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> RebuildResult:
-    """Rebuild the state into a new generation; with `swap`, build lists, compare it with the live one, put it live."""
+    """Rebuild the state into a new generation; with `swap`, build lists, compare it with the live one, put it live.
+
+    A replay that fails, or is cancelled, leaves nothing behind; one that is killed is cleaned up after by the workers,
+    or by the next replay. NotReadyError while another replay is at work.
+    """
     if swap and until_ms is not None:
         raise ConfigurationError("--until gives a state of the past, which can't be swapped in: leave out --swap")
     async with AsyncExitStack() as stack:
-        control = await stack.enter_async_context(ControlLog(connections.kafka_bootstrap_servers))
         client = connect(connections)
         stack.push_async_callback(client.aclose)
-        state = control.state
-        live = await generation_digest(client, state.generation, state.partitions) if swap else None
-        started = time.monotonic()
-        async with open_reader(connections.kafka_bootstrap_servers) as reader:
-            ends = await ends_as_of(reader, until_ms)
-        if live:
-            ends = {TopicPartition(LEARNER_EVENTS, shard): offset + 1 for shard, offset in enumerate(live.applied)}
-        job = Rebuild(connections, client, control, progress)
-        await job.fill(ends)
-        seconds = time.monotonic() - started
-        rebuilt = await generation_digest(client, job.generation, state.partitions)
-        if live:
-            _compare(live, rebuilt, accept_difference)
-            await job.build_lists()
-            await job.swap(rebuilt.digest)
-        rate = job.done / max(seconds, 1e-9)
-        return RebuildResult(job.generation, job.done, seconds, rate, rebuilt.digest, rebuilt.learners, swap)
+        replay = await stack.enter_async_context(replaying(client))
+        control = await stack.enter_async_context(ControlLog(connections.kafka_bootstrap_servers))
+        job = Rebuild(connections, client, control, replay, progress)
+        stack.push_async_callback(job.delete_unfinished)
+        return await (job.swap_in(accept_difference) if swap else job.build_beside(until_ms))

@@ -51,14 +51,16 @@ async def delete_state(client: Client, view: ShardView) -> bool:
     return all([await view.guarded(client, delete=chunk) for chunk in chunks])
 
 
-async def open_shard(client: Client, keys: ShardKeys, log_beginning: int, lost: bool = False) -> tuple[ShardView, Meta]:
-    """Return the shard's state; where there is none, a new empty one that is building.
+async def open_shard(
+    client: Client, keys: ShardKeys, log_beginning: int, lost: bool = False, replay: str = ""
+) -> tuple[ShardView, Meta]:
+    """Return the shard's state; where there is none, a new empty one that is building, for a replay if one is named.
 
     `lost`: what stands there does not belong to this log and is given up. Leftovers of a lost state are deleted before
     the new one is filled: registers would join again, but counts would not.
     """
-    nonce = secrets.token_hex(16)
-    answer = await _OPEN.run(client, [keys.meta], [keys.generation, nonce, log_beginning - 1, "1" if lost else "0"])
+    nonce, begun = secrets.token_hex(16), log_beginning - 1
+    answer = await _OPEN.run(client, [keys.meta], [keys.generation, nonce, begun, "1" if lost else "0", replay])
     fields = answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
     meta = unpack_meta(fields)
     if meta is None:

@@ -15,7 +15,7 @@ from adapters.topics import check_partitions
 from schemas.meta import Status
 from stream import metrics, watchdog
 from stream.activity import take_activity
-from stream.generation import retire_older
+from stream.generation import delete_unfinished, retire_older
 from stream.health import Health
 from stream.merge import MergeAnswer, Run
 from stream.quality import Quality
@@ -82,6 +82,7 @@ class Worker:
         self._start("health", lambda: health.run(settings.check_interval_s))
         self._start("shared", self._share)
         self._start("quality", self._quality.run)
+        self._start("unfinished", lambda: self._delete_unfinished(settings.check_interval_s * 5))
         self.control.on_change(self._follow_generation)
         return self
 
@@ -135,6 +136,12 @@ class Worker:
         if self._generation != self.control.state.generation:
             self._generation = self.control.state.generation
             self.assign(list(self._owner.shards))
+
+    async def _delete_unfinished(self, interval_s: float) -> None:
+        """Clean up after replays that were killed, for ever."""
+        while True:
+            await asyncio.sleep(interval_s)
+            await delete_unfinished(self._client, self._generation + 1, list(self._owner.shards))
 
     async def _share(self) -> None:
         while True:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from adapters.redis import Client, connect
 from deploy.embedded import EmbeddedStack, embedded
 from schemas.settings import Connections
-from tests.servers import RedisServer, running_redis
+from tests.servers import LOCALES, PROGRAMS, RedisServer, environment_of, program_of, running_redis
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile(
     "coursestream", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+settings.register_profile("long", settings.get_profile("coursestream"), max_examples=5_000)
 settings.load_profile("coursestream")
 
 
@@ -39,6 +40,25 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 async def client(redis_server: RedisServer) -> AsyncIterator[Client]:
     """Connect to `redis_server`, emptied."""
     client = connect(Connections(redis_url=redis_server.redis_url))
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session", params=[f"{program}-{locale}" for program in PROGRAMS for locale in LOCALES])
+def any_redis_server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """Run each server that may hold the state, in locales that sort strings differently."""
+    program, locale = request.param.split("-")
+    folder = tmp_path_factory.mktemp(request.param)
+    environment = environment_of(locale, folder / "locale")
+    with running_redis(folder / "redis", program_of(program), **environment) as server:
+        yield server
+
+
+@pytest.fixture
+async def any_client(any_redis_server: RedisServer) -> AsyncIterator[Client]:
+    """Connect to `any_redis_server`, emptied."""
+    client = connect(Connections(redis_url=any_redis_server.redis_url))
     await client.flushall()
     yield client
     await client.aclose()

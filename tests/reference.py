@@ -4,6 +4,7 @@ It knows nothing of runs, packing, joining or Redis. A learner's state is a set 
 of all writes to it that no erasure covers, and everything else is a function of the cells.
 """
 
+import hashlib
 import json
 import struct
 from collections import Counter
@@ -113,6 +114,34 @@ def enrolled(state: ReferenceLearner) -> dict[str, int]:
 def counts(log: Sequence[Logged]) -> dict[tuple[str, int], int]:
     """Return current enrolments by course and day."""
     return dict(Counter(pair for state in learners(log).values() for pair in enrolled(state).items()))
+
+
+def _register(cell: Cell) -> bytes:
+    occurred_us, rank, event_id, content = cell
+    return (occurred_us * 16 + rank).to_bytes(8, "big") + event_id + content
+
+
+def _section(cells: dict[bytes, bytes]) -> bytes:
+    parts = [part for key in sorted(cells) for part in (key, cells[key])]
+    return len(cells).to_bytes(4, "big") + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def _dump(user_id: str, state: ReferenceLearner) -> bytes:
+    user = user_id.encode()
+    records = {
+        course.encode(): b"".join(_register(cell) for cell in sorted(cells.values(), key=lambda cell: cell[1]))
+        for course, cells in state.courses.items()
+    }
+    feedback = {course.encode(): _register(cell) for course, cell in state.feedback.items()}
+    profile = {bytes([cell[1]]): _register(cell) for cell in state.profile.values()}
+    head = len(user).to_bytes(4, "big") + user + state.erased_through_us.to_bytes(8, "big")
+    return head + _section(records) + _section(feedback) + _section(profile)
+
+
+def digest(log: Sequence[Logged]) -> str:
+    """Return the digest that the state after these events must have."""
+    leaves = sorted(hashlib.sha256(_dump(user_id, state)).digest() for user_id, state in learners(log).items())
+    return hashlib.sha256(b"".join(leaves)).hexdigest()
 
 
 def first_enrolments(before: Sequence[Logged], after: Sequence[Logged]) -> dict[str, set[str]]:

@@ -1,19 +1,14 @@
 """Replaying the log into a new generation, and swapping it in under running workers."""
 
 import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from adapters.follow import ControlLog
-from adapters.redis import Client
 from schemas.candidates import unpack_candidates
 from schemas.errors import ConfigurationError, NotReadyError
-from schemas.events import Dropped, Enrolled, Erased, LearnerEvent, ProfileUpdated, Rated
+from schemas.events import Enrolled, LearnerEvent
 from schemas.keys import SHARED_META, ShardKeys
 from schemas.meta import Status
 from stream.digest import digest_as_of, live_digest
@@ -21,13 +16,11 @@ from stream.merge import merge_run
 from stream.replay import rebuild
 from stream.view import ShardView
 from tests import reference
-from tests.integration.workers import PARTITIONS, System, connected, publish, running_system, shard_of_user
-from tests.models import COURSES
+from tests.integration.replays import USERS, Tools, expect_retired, keys_of, some_events
+from tests.integration.workers import System, connected, publish, running_system, shard_of_user
 from tests.reference import Logged
-from tests.shard_state import read_learners, run_of
+from tests.shard_state import run_of
 from tests.waiting import until
-
-USERS: Final = [f"u{i}" for i in range(60)]
 
 
 @pytest.fixture(scope="module")
@@ -35,39 +28,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Run two workers over four shards with a live model."""
     with running_system(tmp_path_factory.mktemp("replay"), ("w1", "w2")) as running:
         yield running
-
-
-class Tools(NamedTuple):
-    """What a test works with; the live generation is what control says it is."""
-
-    system: System
-    client: Client
-    producer: AIOKafkaProducer
-    log: list[Logged]
-
-    async def append(self, *events: LearnerEvent) -> None:
-        """Publish events; wait until they are merged into the live generation."""
-        self.log.extend(await publish(self.producer, events))
-        await self.caught_up()
-
-    async def generation(self) -> int:
-        """Return the live generation."""
-        async with ControlLog(self.system.stack.bootstrap_servers) as control:
-            return control.state.generation
-
-    async def caught_up(self) -> None:
-        """Wait until the live generation has all of the log."""
-        await self.system.caught_up(self.client, await self.generation())
-
-    async def expect_whole(self) -> None:
-        """The live generation must be what the log says."""
-        await self.caught_up()
-        live = await live_digest(self.system.connections)
-        assert live == await digest_as_of(self.system.connections, int(time.time() * 1_000))
-        generation = await self.generation()
-        shards = [ShardKeys(shard, generation) for shard in range(PARTITIONS)]
-        states = [await read_learners(self.client, keys) for keys in shards]
-        assert {user: state for one in states for user, state in one.items()} == reference.learners(self.log)
 
 
 LOG: Final[list[Logged]] = []
@@ -83,28 +43,6 @@ async def tools(system: System) -> AsyncIterator[Tools]:
         yield tools
 
 
-def some_events(seed: int, number: int) -> list[LearnerEvent]:
-    """Return events of many kinds."""
-    dice, events = random.Random(seed), list[LearnerEvent]()
-    for i in range(number):
-        common: dict[str, Any] = {
-            "event_id": f"{seed} {i}",
-            "user_id": dice.choice(USERS),
-            "occurred_at": 1_700_000_000 + dice.randrange(1_000_000),
-        }
-        events.append(some_event(dice, common))
-    return events
-
-
-def some_event(dice: random.Random, common: dict[str, Any]) -> LearnerEvent:
-    about = {**common, "course_id": dice.choice(COURSES).course_id}
-    kinds = (
-        lambda: Enrolled(**about), lambda: Dropped(**about), lambda: Rated(**about, value=4),
-        lambda: ProfileUpdated(**common, interests=("sql",)), lambda: Erased(**common),
-    )  # fmt: skip
-    return dice.choices(kinds, (20, 3, 5, 3, 0.1))[0]()
-
-
 async def tamper(tools: Tools) -> tuple[str, str, bytes]:
     """Change one register of the live state as no event would; return where it was, and what."""
     keys = ShardKeys(shard_of_user("tampered").shard, await tools.generation())
@@ -113,11 +51,6 @@ async def tamper(tools: Tools) -> tuple[str, str, bytes]:
     stood: Any = await tools.client.hget(key, "c01")
     await tools.client.hset(key, "c01", stood[:-1] + bytes([stood[-1] ^ 1]))
     return key, "c01", stood
-
-
-async def keys_of(client: Client, generation: int) -> set[str]:
-    found: Any = [await client.keys(f"{ShardKeys(shard, generation).prefix}*") for shard in range(PARTITIONS)]
-    return {key.decode() for keys in found for key in keys}
 
 
 async def test_a_replay_gives_the_live_digest_and_leaves_the_live_state_alone(tools: Tools) -> None:
@@ -185,17 +118,6 @@ async def test_a_swap_takes_readers_and_owners_to_the_new_generation(tools: Tool
 
 def shard_of(user_id: str, generation: int) -> ShardKeys:
     return ShardKeys(shard_of_user(user_id).shard, generation)
-
-
-async def expect_retired(tools: Tools, generation: int) -> None:
-    """Wait until nothing is left of a generation but metas that refuse zombies."""
-
-    async def holds() -> bool:
-        return len(await keys_of(tools.client, generation)) == PARTITIONS
-
-    await until(holds, f"generation {generation} retired", 10)
-    metas = await tools.system.metas(tools.client, generation)
-    assert {meta.status for meta in metas if meta} == {Status.RETIRED} and all(metas)
 
 
 async def test_lists_go_on_in_the_new_generation(tools: Tools) -> None:

@@ -63,8 +63,8 @@ class System:
             bundle_cache=self.folder / "bundle-cache",
         )
 
-    def start(self, worker_id: str) -> None:
-        """Start a worker; its log goes on where an earlier one's ended."""
+    def start(self, worker_id: str, *module: str) -> None:
+        """Start a worker, or a module in its place; its log goes on where an earlier one's ended."""
         connections = self.connections
         environment = {
             **os.environ,
@@ -80,7 +80,7 @@ class System:
         dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
             self.processes[worker_id] = subprocess.Popen(
-                (*dies_with_us, sys.executable, "-m", "stream"),
+                (*dies_with_us, sys.executable, "-m", *(module or ("stream",))),
                 env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from adapters.redis import Client, end_tasks
+from adapters.redis import Client
 from recommender.fold import Fold, StateDigest
 from schemas.errors import NotReadyError
 from schemas.events import Enrolled, Erased, Feedback, LearnerEvent, ProfileUpdated, Progressed, Rated
 from schemas.keys import ShardKeys
 from stream.digest import generation_digest
+from stream.merge import Run, join_run, merge_run
 from stream.view import ShardView, open_shard
 from tests.reference import Logged
-from tests.shard_state import merge
+from tests.shard_state import CONTROL, merge, record_of
 from tests.strategies import LATE_MS
 
 KEYS = ShardKeys(0, 0)
@@ -87,22 +88,33 @@ async def test_one_register_makes_another_digest(client: Client) -> None:
     assert before.digest != after.digest and after.applied == [len(LOG)]
 
 
-async def test_it_is_taken_at_one_offset_while_records_come_in(client: Client) -> None:
+async def test_it_is_taken_at_one_offset_while_records_never_cease(client: Client) -> None:
     view = await opened(client, 0)
     await merge(client, view, LOG, 0, 999)
-    begun = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
+    log = list(LOG[:1_000])
 
     async def stream() -> None:
-        for offset in range(1_000, 1_300):
-            await merge(client, view, LOG[: offset + 1], offset, offset)
+        while not ended.is_set():
+            log.append(logged(event(len(log), DICE)))
+            await merge_run(client, view, single(log))
+            await asyncio.sleep(0.001)
             begun.set()
 
     streaming = asyncio.create_task(stream())
     await begun.wait()
     found = await generation_digest(client, 0, 1)
-    await end_tasks([streaming])
-    assert found.applied[0] > 1_000
-    assert found.digest == folded(LOG[: found.applied[0] + 1]).hexdigest()
+    assert not streaming.done()
+    ended.set()
+    await streaming
+    assert 1_000 <= found.applied[0] < len(log)
+    assert found.digest == folded(log[: found.applied[0] + 1]).hexdigest()
+
+
+def single(log: list[Logged]) -> Run:
+    """Return the run of a log's last record."""
+    last = len(log) - 1
+    return join_run([record_of(log[-1], last)], last, last, CONTROL)
 
 
 async def test_a_shard_without_state_has_no_digest(client: Client) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from adapters.redis import Client
 from schemas.events import Enrolled
-from schemas.keys import ShardKeys
+from schemas.keys import REPLAY, ShardKeys
 from schemas.meta import Status
 from stream.activity import ActivityUpdate, merge_activity
-from stream.generation import delete_generation, retire_older, retire_shard
+from stream.generation import _abandon, delete_generation, delete_unfinished, retire_older, retire_shard
 from stream.merge import merge_run
 from stream.view import ShardView, open_shard, read_meta
 from tests.reference import Logged
@@ -90,3 +90,62 @@ async def test_a_generation_that_never_went_live_leaves_nothing(client: Client) 
     keys: Any = await client.keys()
     pending = {ShardKeys(shard, 0).pending(f"u{i}") for shard in (0, 1) for i in range(300)}
     assert {key.decode() for key in keys} == pending
+
+
+async def test_who_died_over_retiring_is_followed_up(client: Client) -> None:
+    old = await fill(client, 0, 0)
+    await old.set_status(client, Status.RETIRED)  # and no more
+    await retire_older(client, 1, [0])
+    assert await of_generation(client, 0, 0) == {old.keys.meta}
+    await client.set(old.keys.candidates("u"), b"looked at again")
+    await retire_older(client, 1, [0])
+    assert await of_generation(client, 0, 0) == {old.keys.meta, old.keys.candidates("u")}, "emptied but once"
+
+
+async def replayed(client: Client, shard: int, replay: str) -> ShardView:
+    """Fill a shard of generation 1 as a replay does."""
+    view, _ = await open_shard(client, ShardKeys(shard, 1), 0, lost=True, replay=replay)
+    await merge(client, view, LOG, 0, 400)
+    return view
+
+
+async def test_what_a_dead_replay_left_is_deleted(client: Client) -> None:
+    """Shard 0 is half filled; in shard 1 somebody began to delete it and died; shard 2 is an owner's."""
+    await replayed(client, 0, "dead")
+    half = await replayed(client, 1, "dead")
+    await half.set_status(client, Status.RETIRED)
+    await fill(client, 2, 1)
+    await client.set(REPLAY, "another")
+    await delete_unfinished(client, 1, range(3))
+    assert [len(await of_generation(client, shard, 1)) for shard in range(2)] == [0, 0]
+    assert len(await of_generation(client, 2, 1)) > 300
+
+
+async def test_a_replay_at_work_is_left_alone(client: Client) -> None:
+    await client.set(REPLAY, "at work")
+    view = await replayed(client, 0, "at work")
+    before = await contents(client)
+    await delete_unfinished(client, 1, [0])
+    assert await contents(client) == before
+    await delete_unfinished(client, 1, [0], own="at work")
+    assert await of_generation(client, 0, 1) == set()
+    assert (await merge_run(client, view, run_of(LOG, 401, 402))).status == "ABSENT"
+
+
+async def test_what_a_replay_has_finished_stays(client: Client) -> None:
+    view = await replayed(client, 0, "done")
+    assert await view.guarded(client, replay="")
+    before = await contents(client)
+    await delete_unfinished(client, 1, [0])
+    assert await contents(client) == before
+
+
+async def test_a_replay_that_finishes_while_it_is_looked_at_stays(client: Client) -> None:
+    """Its meta was read before it finished, the lease after it was given up."""
+    view = await replayed(client, 0, "done")
+    read = await read_meta(client, view.keys)
+    assert read is not None
+    await view.guarded(client, replay="")
+    before = await contents(client)
+    await _abandon(client, view.keys, read)
+    assert await contents(client) == before

@@ -1,9 +1,6 @@
 """When a merge is refused, what a full or read-only server does to it, and that no locale changes it."""
 
 import asyncio
-import os
-import shutil
-import subprocess
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +21,7 @@ from stream.merge import join_run, merge_run
 from stream.view import ShardView, open_shard, read_meta
 from tests import reference
 from tests.reference import Logged
-from tests.servers import running_redis
+from tests.servers import PROGRAMS, environment_of, program_of, running_redis
 from tests.shard_state import (
     CONTROL,
     contents,
@@ -207,17 +204,6 @@ async def test_a_full_server_carries_out_a_whole_erasure(client: Client, view: S
     assert await read_counts(client, KEYS) == reference.counts(log)
 
 
-def build_locale(folder: Path) -> dict[str, str]:
-    """Return the environment of a locale in which "a" sorts before "B" and "é" next to "e"."""
-    if shutil.which("localedef") is None:
-        pytest.skip("no localedef on this machine")
-    target = folder / "en_US.ISO-8859-1"
-    made = subprocess.run(("localedef", "-i", "en_US", "-f", "ISO-8859-1", str(target)), capture_output=True)
-    if made.returncode > 1:
-        pytest.skip("the machine has no sources of locales")
-    return {"LOCPATH": str(folder), "LC_ALL": target.name}
-
-
 IDS = ("61", "42", "62", "41", "e9", "65", "00", "ff", "5f", "2d")  # in Latin-1: a B b A é e NUL ÿ _ -
 SAME_MOMENT = [
     Logged(
@@ -233,14 +219,13 @@ SAME_MOMENT = [
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "en_US"])
-async def test_the_servers_locale_changes_nothing(tmp_path: Path, locale: str) -> None:
-    environment = (
-        build_locale(tmp_path) if locale == "en_US" else {"LC_ALL": locale, "LOCPATH": os.environ.get("LOCPATH", "")}
-    )
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_the_servers_locale_changes_nothing(tmp_path: Path, program: str, locale: str) -> None:
+    environment = environment_of(locale, tmp_path / "locale")
     fold = Fold()
     for entry in SAME_MOMENT:
         fold.apply(entry.event, entry.appended_ms)
-    with running_redis(tmp_path / "redis", **environment) as server:
+    with running_redis(tmp_path / "redis", program_of(program), **environment) as server:
         async with aclosing(connect(Connections(redis_url=server.redis_url))) as client:
             collates: Any = await client.eval("return {'a' < 'B' and 1 or 0}", 0)
             assert collates == [locale == "en_US"]

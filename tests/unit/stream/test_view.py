@@ -31,7 +31,7 @@ async def fill(client: Client, keys: ShardKeys, learners: int = 3) -> list[str]:
 
 async def die_while_wiping(client: Client, keys: ShardKeys, nonce: str = "a" * 32) -> ShardView:
     """Open a shard as a worker does that dies before it has deleted anything."""
-    await OPEN.run(client, [keys.meta], [keys.generation, nonce, -1, "0"])
+    await OPEN.run(client, [keys.meta], [keys.generation, nonce, -1, "0", ""])
     return ShardView(keys, nonce)
 
 

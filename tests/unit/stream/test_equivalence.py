@@ -1,0 +1,116 @@
+"""Replay equivalence: whatever befalls those who merge a log, the state is that of a straight replay, byte for byte.
+
+`pytest --hypothesis-profile=long` draws thousands of examples.
+"""
+
+from typing import Any
+
+from hypothesis import given
+
+from adapters.redis import Client
+from schemas.keys import ShardKeys
+from schemas.meta import Status
+from stream.merge import join_run, merge_run
+from stream.view import ShardView, open_shard
+from tests import reference
+from tests.lives import Life, Step, examples, lives
+from tests.shard_state import contents, read_counts, read_digest, read_learners
+
+LIVED, STRAIGHT = ShardKeys(0, 0), ShardKeys(0, 1)
+
+
+class Worker:
+    """Merges as a worker does: what it takes, and from the state's `applied` on once it is refused."""
+
+    def __init__(self, client: Client, life: Life, keys: ShardKeys = LIVED) -> None:
+        self._client = client
+        self._records = life.records()
+        self._control = life.control
+        self._keys = keys
+        self._view: ShardView | None = None
+        self._next = 0
+
+    async def _merge(self, view: ShardView, first: int, end: int) -> bool:
+        run = join_run(self._records[first:end], first, end - 1, self._control)
+        is_merged = (await merge_run(self._client, view, run, want_firsts=True)).status == "OK"
+        self._next = end if is_merged else self._next
+        return is_merged
+
+    async def take(self, back: int, size: int) -> None:
+        """Take a batch as the agent gets it: what follows, or, after a rebalance, from before or beyond that."""
+        first = min(max(self._next - back, 0), len(self._records))
+        end = min(first + size, len(self._records))
+        if first < end and not (self._view and await self._merge(self._view, first, end)):
+            await self.fill(size, 1)
+
+    async def fill(self, size: int, chunks: int, lost: bool = False) -> None:
+        """Fill from what the state has applied, so many chunks; then be gone, as if killed."""
+        self._view, meta = await open_shard(self._client, self._keys, 0, lost)
+        for _ in range(chunks):
+            first = meta.applied + 1
+            end = min(first + size, len(self._records))
+            if first >= end or not await self._merge(self._view, first, end):
+                return
+            meta = meta._replace(applied=end - 1)
+
+
+class World:
+    """Two workers on one server, and what befalls them."""
+
+    def __init__(self, client: Client, life: Life) -> None:
+        self._client = client
+        self._life = life
+        self._workers = [Worker(client, life), Worker(client, life)]
+        self._copy: dict[Any, Any] = {}
+
+    async def suffer(self, step: Step) -> None:
+        """Let a step happen."""
+        worker = self._workers[step.worker]
+        match step.what:
+            case "take":
+                await worker.take(step.back, step.size)
+            case "fill":
+                await worker.fill(step.size, step.back + 1)
+            case "restart":
+                self._workers[step.worker] = Worker(self._client, self._life)
+            case "empty":
+                await self._client.flushall()
+            case "lose meta":
+                await self._client.delete(LIVED.meta)
+            case "give up":
+                await worker.fill(step.size, step.back + 1, lost=True)
+            case "keep copy":
+                keys: Any = await self._client.keys()
+                self._copy = {key: await self._client.dump(key) for key in keys}
+            case "put copy back":
+                await self._client.flushall()
+                for key, packed in self._copy.items():
+                    await self._client.restore(key, 0, packed)
+
+
+async def state_of(client: Client, keys: ShardKeys) -> dict[str, object]:
+    """Return every key of a shard and generation by what follows its prefix, but marks, which carry the time."""
+    prefix, held = keys.prefix.encode(), await contents(client)
+    found = {key.decode().removeprefix(keys.prefix): value for key, value in held.items() if key.startswith(prefix)}
+    found.pop("d", None)
+    meta: Any = found["m"]
+    found["m"] = {name: value for name, value in meta.items() if name not in (b"nonce", b"generation")}
+    return found
+
+
+@examples(60)
+@given(life=lives)
+async def test_whatever_happens_the_state_is_that_of_a_straight_replay(any_client: Client, life: Life) -> None:
+    client, everything = any_client, len(life.log)
+    await client.flushall()
+    world = World(client, life)
+    for step in life.steps:
+        await world.suffer(step)
+    await Worker(client, life).fill(7, everything)
+    await Worker(client, life, STRAIGHT).fill(everything, 1)
+    lived = await state_of(client, LIVED)
+    assert lived == await state_of(client, STRAIGHT)
+    assert lived["m"] == {b"status": Status.BUILDING.encode(), b"applied": str(everything - 1).encode()}
+    assert await read_learners(client, LIVED) == reference.learners(life.events)
+    assert await read_counts(client, LIVED) == reference.counts(life.events)
+    assert await read_digest(client, LIVED) == reference.digest(life.events)
