@@ -14,7 +14,7 @@ from adapters.kafka import open_reader, read_range
 from adapters.redis import Client
 from recommender.fold import erased_through_us
 from schemas.activity import SEARCHES, unpack_moment, unpack_searches
-from schemas.candidates import VERSION_AT, VERSION_BYTES, unpack_version
+from schemas.candidates import unpack_version
 from schemas.control import ControlState
 from schemas.events import Erased
 from schemas.keys import SHARED_META, ShardKeys
@@ -85,7 +85,7 @@ async def look(client: Client, keys: ShardKeys, erasure: Erasure) -> Standing:
     hashes = (keys.meta, keys.history(user_id), keys.feedback(user_id), keys.profile(user_id), keys.activity(user_id))
     for key in (*hashes, keys.pending(user_id)):
         pipeline.hgetall(key)
-    pipeline.getrange(keys.candidates(user_id), VERSION_AT - 1, VERSION_AT + VERSION_BYTES - 1)
+    pipeline.get(keys.candidates(user_id))
     pipeline.exists(keys.embedding(user_id))
     pipeline.zscore(keys.dirty, user_id)
     meta, *found, packed_list, embedding, mark = await pipeline.execute()
@@ -96,11 +96,11 @@ async def look(client: Client, keys: ShardKeys, erasure: Erasure) -> Standing:
 
 
 def _count_left(
-    erasure: Erasure, found: list[dict[str, bytes]], packed_list: bytes, embedding: int, mark: float | None
+    erasure: Erasure, found: list[dict[str, bytes]], packed_list: bytes | None, embedding: int, mark: float | None
 ) -> dict[str, int]:
     """Return how many cells the erasure deletes, by place. A list made since was made from what came after it."""
     *registers, activity, pending = found
-    is_old = bool(packed_list) and unpack_version(packed_list).learner_offset < erasure.offset
+    is_old = packed_list is not None and unpack_version(packed_list).learner_offset < erasure.offset
     counts = (
         *(sum(_is_covered(one, erasure.through_us) for one in fields.values()) for fields in registers),
         sum(moment <= erasure.through_us for moment in _moments(activity)),
@@ -127,6 +127,7 @@ async def finish(client: Client, standing: Standing, erasure: Erasure) -> None:
     if meta is None:
         names = (keys.history, keys.feedback, keys.profile, keys.activity, keys.candidates, keys.embedding)
         await client.delete(*(name(erasure.user_id) for name in names))
+        await client.zrem(keys.dirty, erasure.user_id)
     elif meta.status in (Status.RETIRED, Status.WIPING):
         await delete_state(client, ShardView(keys, meta.nonce))
     else:

@@ -16,6 +16,7 @@ from schemas.events import decode_event
 from tests.integration.test_end_to_end import System, until, write_campus
 from trainer.snapshot import load
 
+PATIENCE_S: Final = 300.0
 USER: Final = "erase-marker-user"
 MARKS: Final = ("erase-marker-review", "erase-marker-interest", "erase-marker-query", "erase-marker-course")
 """Stand in what the learner said and in nothing else, but for the course, which the catalogue has too."""
@@ -23,6 +24,9 @@ MARKS: Final = ("erase-marker-review", "erase-marker-interest", "erase-marker-qu
 SETTINGS: Final = {
     "MIN_ENROLMENTS": "300", "CALM_SECONDS": "1", "REFIT_MINUTES": "600", "TRAIN_DIMENSIONS": "8", "TRAIN_EPOCHS": "2",
 }  # fmt: skip
+
+
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +43,30 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         )  # fmt: skip
     running = System(folder / "state", process)
     try:
-        until((folder / "state" / "ready.json").exists, 300)
+        until((folder / "state" / "ready.json").exists, PATIENCE_S)
         token = running.cli("token", "--subject", "tests", "--scope", "publisher reader operator admin")
         running.headers = {"Authorization": f"Bearer {token.strip()}"}
         _live(running)
         running.ask("import", str(folder / "campus"))
-        until(lambda: _model(running).startswith("m-"), 300)
+        until(lambda: _model(running).startswith("m-"), PATIENCE_S)
         yield running
     finally:
         running.end()
+
+
+def _erase(system: System, user_id: str, *options: str, **environment: str) -> tuple[int, dict[str, Any]]:
+    """Run the command; return its exit status and its report."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.app", "erase", user_id, "--json", "-", *options],
+        capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False,
+        env={**os.environ, "COURSESTREAM_STATE_DIR": str(system.state_dir), **environment},
+    )  # fmt: skip
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _states(answer: dict[str, Any]) -> dict[str, str]:
+    return {one["place"]: one["state"] for one in answer["places"]}
 
 
 def _live(system: System) -> None:
@@ -68,19 +87,12 @@ def _live(system: System) -> None:
 
 
 def _model(system: System) -> str:
-    return str(system.ask("models", "list")["live"])
+    """Return the model that lists are made with, as the API sees it."""
+    return str(system.get("/v1/learners/u0/recommendations")["model_version"])
 
 
-def _values(client: Any, key: bytes) -> bytes:
-    """Return all that stands under a key."""
-    match client.type(key):
-        case b"hash":
-            parts = [part for pair in client.hgetall(key).items() for part in pair]
-        case b"zset":
-            parts = client.zrange(key, 0, -1)
-        case _:
-            parts = [client.get(key) or b""]
-    return b"\n".join(parts)
+def _taken(system: System) -> list[str]:
+    return [one["course_id"] for one in system.get(f"/v1/learners/{USER}")["courses"]]
 
 
 def _listed(system: System) -> list[str]:
@@ -123,25 +135,91 @@ def _tombstones(system: System, generations: int) -> list[str]:
 
 
 def test_an_erasure_goes_through_every_place(system: System) -> None:
-    until(lambda: system.get(f"/v1/learners/{USER}/recommendations")["generated_at"] is not None, 300)
-    until(lambda: bool(_learners_of(system, MARKS[2])), 300)
+    until(lambda: system.get(f"/v1/learners/{USER}/recommendations")["generated_at"] is not None, PATIENCE_S)
+    until(lambda: bool(_learners_of(system, MARKS[2])), PATIENCE_S)
     system.ask("replay", "--until", str(time.time()))  # a generation that nobody feeds
     for mark in MARKS:
         assert _learners_of(system, mark), f"{mark} was nowhere"
+    assert any(":1:h:" in key for key in _holding(system, USER))
     before = _model(system)
     assert USER.encode() in _files(system) and MARKS[0].encode() in _files(system)
     assert system.post(f"/v1/learners/{USER}/courses/{MARKS[3]}/progress", {"value": 0.7}).status_code == 202
-    until(lambda: USER in _listed(system), 300)
+    until(lambda: USER in _listed(system), PATIENCE_S)
 
-    answer = system.ask("erase", USER)
+    status, answer = _erase(system, USER)
 
-    states = {one["place"]: one["state"] for one in answer["places"]}
-    assert answer["done"] and "open" not in states.values() and "pending" not in states.values(), answer
-    assert before != _model(system) and states["model"] == "done"
+    assert status == 0 and answer["done"], answer
+    assert set(_states(answer).values()) == {"done", "kept"}, answer
     for mark in MARKS:
         assert _learners_of(system, mark) == []
     assert _holding(system, USER) == _tombstones(system, 2)
     assert USER.encode() not in _files(system) and MARKS[0].encode() not in _files(system)
-    assert system.get(f"/v1/learners/{USER}")["courses"] == []
+    assert _taken(system) == []
     assert system.get(f"/v1/learners/{USER}/recommendations")["generated_at"] is None
     assert USER not in _listed(system)
+    until(lambda: _model(system) != before, PATIENCE_S)
+
+
+def test_a_learner_who_returns_starts_anew_and_what_was_erased_stays_away(system: System) -> None:
+    status, answer = _erase(system, USER)  # again
+    assert status == 0 and answer["done"], answer
+    through = datetime.fromisoformat(answer["erased_through"])
+    too_early = system.post(f"/v1/learners/{USER}/courses/c6/enrol", {}).json()
+    assert [one["index"] for one in too_early["erased"]] == [0]
+    assert datetime.fromisoformat(too_early["erased"][0]["erased_through"]) == through
+    until(lambda: time.time() + 299.5 > through.timestamp())
+    later = {"occurred_at": time.time() + 299.5}  # as far ahead as a clock may be
+    returned = system.post(f"/v1/learners/{USER}/courses/c7/enrol", later).json()
+    assert (returned["accepted"], returned["erased"]) == (1, [])
+    until(lambda: _taken(system) == ["c7"], PATIENCE_S)
+
+    with redis.Redis.from_url(system.ready["redis_url"]) as client:
+        client.flushall()
+    seen = set()
+
+    def is_back() -> bool:
+        answer = system.get(f"/v1/learners/{USER}")
+        seen.update(one["course_id"] for one in answer["courses"])
+        return not answer["degraded"] and bool(answer["courses"])
+
+    until(is_back, PATIENCE_S)
+    assert seen == {"c7"}
+    for mark in MARKS:
+        assert _learners_of(system, mark) == []
+
+
+def test_an_unknown_learner_is_erased_at_once_and_asks_for_no_model(system: System) -> None:
+    before = _model(system)
+    status, answer = _erase(system, "nobody-ever")
+    assert status == 0 and answer["done"], answer
+    (model,) = (one for one in answer["places"] if one["place"] == "model")
+    assert before in model["proof"] and "without the learner" in model["proof"]
+
+
+def test_what_cannot_be_reached_is_said_and_is_no_success(system: System) -> None:
+    status, answer = _erase(system, "nobody-ever", "--wait-s", "2", REDIS_URL="redis://127.0.0.1:1/0")
+    assert status == 1 and not answer["done"]
+    states, (history, *_) = _states(answer), answer["places"]
+    assert states["history"] == states["list"] == "open"
+    assert "Redis does not answer" in history["proof"]
+    assert answer["position"].startswith("learner-events:")
+
+
+def test_a_learner_may_be_erased_over_http(system: System) -> None:
+    answer = httpx.delete(f"{system.ready['api_url']}/v1/learners/u3", headers=system.headers, timeout=20)
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    path = f"/v1/learners/u3/recommendations?after={body['position']}&wait_ms=5000"
+    until(
+        lambda: system.get(path)["generated_at"] is None and system.get("/v1/learners/u3")["courses"] == [], PATIENCE_S
+    )
+    ahead_s = datetime.fromisoformat(body["erased_through"]).timestamp() - time.time()
+    assert 0 < ahead_s <= 300
+
+
+def test_no_log_line_of_any_process_names_a_learner(system: System) -> None:
+    log = (system.state_dir.parent / "up.log").read_text()
+    for process in ("worker-1", "trainer", "api"):
+        assert f"{process} " in log, log[-2_000:]
+    for mark in (USER, *MARKS):
+        assert mark not in log
