@@ -35,6 +35,7 @@ ACCESS: Final[dict[tuple[str, str], Access]] = {
     ("POST", _TAKE + "feedback"): INGEST,
     ("GET", "/v1/learners"): Access(frozenset({"reader"})),
     ("GET", _LEARNER): Access(frozenset({"reader"}), own=True),
+    ("DELETE", _LEARNER): Access(frozenset({"admin"}), own=True),
     ("GET", _LEARNER + "/recommendations"): Access(frozenset({"reader"}), own=True),
     ("GET", _LEARNER + "/changes"): Access(frozenset({"reader"}), own=True),
     ("GET", _LEARNER + "/embedding"): Access(frozenset({"reader"})),

@@ -38,12 +38,31 @@ class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     rejected: tuple[Rejection, ...] = ()
 
 
+class Covered(msgspec.Struct, frozen=True):
+    """An event of a batch, by its place, that an erasure of its learner deletes: it is stamped no later than that."""
+
+    index: int
+    erased_through: str
+
+
 class Accepted(msgspec.Struct, frozen=True):
-    """What Kafka acknowledged. `position`: the greatest TOPIC:PARTITION:OFFSET of each partition, comma-separated."""
+    """What Kafka acknowledged. `position`: the greatest TOPIC:PARTITION:OFFSET of each partition, comma-separated.
+
+    `erased`: what was acknowledged although an erasure covers it, as far as it is known now: nobody will see it.
+    """
 
     accepted: int
     position: str
     rejected: tuple[Rejection, ...] = ()
+    erased: tuple[Covered, ...] = ()
+
+
+class ErasureAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure that Kafka acknowledged: what is stamped at or before `erased_through` is deleted, and stays so."""
+
+    accepted: int = 1
+    position: str
+    erased_through: str
 
 
 class Reason(msgspec.Struct, frozen=True):

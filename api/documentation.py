@@ -25,6 +25,7 @@ _ANSWERS: Final = (
     bodies.CourseList,
     bodies.Dashboard,
     bodies.EmbeddingAnswer,
+    bodies.ErasureAccepted,
     bodies.FoundCourses,
     bodies.Health,
     bodies.KnownLearners,

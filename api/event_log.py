@@ -25,6 +25,13 @@ class Record(NamedTuple):
     value: bytes
 
 
+class Appended(NamedTuple):
+    """Where a record stands in its partition, and when it was appended, ms."""
+
+    offset: int
+    appended_ms: int
+
+
 class EventLog:
     """An idempotent producer that is replaced when it has failed for good."""
 
@@ -46,8 +53,8 @@ class EventLog:
         opened = open_producer(self._bootstrap_servers, linger_ms=0, max_request_size=2 * MAX_MESSAGE_BYTES)
         self._producer = await self._stack.enter_async_context(opened)
 
-    async def append(self, records: Sequence[Record]) -> list[int]:
-        """Return the records' offsets once all are acknowledged by all replicas.
+    async def append(self, records: Sequence[Record]) -> list[Appended]:
+        """Return where the records stand once all are acknowledged by all replicas.
 
         Raises NotReadyError if that did not happen in time: whether they are in the log is unknown then, and since an
         event is merged once however often it stands there, they may be sent again.
@@ -55,23 +62,23 @@ class EventLog:
         producer = self._producer
         try:
             async with asyncio.timeout(self._timeout_s):
-                offsets = await self._send(producer, records)
+                appended = await self._send(producer, records)
         except TimeoutError:
             raise NotReadyError(f"Kafka did not acknowledge within {self._timeout_s:g} s") from None
         except KafkaError as error:
             await self._replace(producer)
             raise NotReadyError(f"Kafka refused: {error!r}") from None
-        if min(offsets) < 0:
+        if min(appended).offset < 0:
             raise NotReadyError("Kafka took a record twice and does not say where it stands")
-        return offsets
+        return appended
 
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[int]:
+    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[Appended]:
         futures = [await producer.send(one.topic, one.value, one.key, one.partition) for one in records]
         answers: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        return [answer.offset for answer in answers]
+        return [Appended(answer.offset, answer.timestamp) for answer in answers]
 
     async def _replace(self, failed: AIOKafkaProducer) -> None:
         """Open another producer: one that met an error it could not retry refuses all that follows."""

@@ -40,6 +40,8 @@ class Batch:
     """The events of a request that are valid, and those that are not."""
 
     events: list[AnyEvent] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    """Where the valid events stand in the request."""
     rejected: list[Rejection] = field(default_factory=list)
 
 
@@ -110,6 +112,8 @@ async def read_events(candidates: Sequence[Any], source: Source) -> Batch:
             batch.events.append(_read_event(candidate, source, index))
         except InvalidEventError as error:
             batch.rejected.append(Rejection(index, INVALID_EVENT, str(error), error.field))
+        else:
+            batch.places.append(index)
     if not batch.events:
         raise nothing_valid(batch.rejected)
     return batch

@@ -25,6 +25,7 @@ from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
 _FIRST_POLL_S: Final = 0.005
 _LAST_POLL_S: Final = 0.020
+_MOST_WINDOWS: Final = 8
 _NOT_FOR_ME: Final = FEEDBACK_CODES["not_for_me"]
 
 
@@ -182,16 +183,37 @@ class Learners:
         return unpack_embedding(packed) if packed else None
 
     async def recent(self, limit: int) -> list[str]:
-        """Return some learners of whom something was heard lately, the newest of every shard first."""
-        state = self._control.state
-        newest_of_each = max(4, 2 * limit // state.partitions)
-        keys = [ShardKeys(shard, state.generation).learners for shard in range(state.partitions)]
+        """Return some learners of whom something is known, and was heard lately, the newest of every shard first."""
+        size = max(4, 2 * limit // self._control.state.partitions)
+        found: list[str] = []
         async with asyncio.timeout(self._timeout_s):
-            found: list[Any] = await asyncio.gather(
-                *(self._client.zrange(key, 0, newest_of_each - 1, desc=True) for key in keys)
-            )
+            for window in range(_MOST_WINDOWS):
+                heard_of = await self._newest(window * size, size)
+                found += await self._with_state(heard_of)
+                if len(found) >= limit or not heard_of:
+                    break
+        return found[:limit]
+
+    async def _newest(self, start: int, size: int) -> list[str]:
+        """Return the learners who hold these places in their shards, the newest first."""
+        state = self._control.state
+        keys = [ShardKeys(shard, state.generation).learners for shard in range(state.partitions)]
+        found: list[Any] = await asyncio.gather(
+            *(self._client.zrange(key, start, start + size - 1, desc=True) for key in keys)
+        )
         ranked = [(place, user) for users in found for place, user in enumerate(users)]
-        return [user.decode() for _, user in sorted(ranked)[:limit]]
+        return [user.decode() for _, user in sorted(ranked)]
+
+    async def _with_state(self, users: Sequence[str]) -> list[str]:
+        """Return those of whom anything stands; of who was erased there is a header, which keeps him out."""
+        pipeline = self._client.pipeline(transaction=False)
+        for user_id in users:
+            keys = self._keys(user_id)
+            pipeline.hlen(keys.history(user_id))
+            pipeline.exists(keys.feedback(user_id), keys.profile(user_id), keys.activity(user_id))
+        answers: list[int] = await pipeline.execute() if users else []
+        pairs = zip(users, answers[::2], answers[1::2], strict=True)
+        return [user_id for user_id, fields, others in pairs if fields > 1 or others]
 
     async def applied(self) -> dict[int, int]:
         """Return the last merged offset of every shard that has a state."""

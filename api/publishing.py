@@ -24,6 +24,14 @@ NOTES_AT_ONCE: Final = 16
 _PEND: Final = Script(Path(__file__).with_name("pend.lua"))
 
 
+class Published(NamedTuple):
+    """Where an event stands, when it was appended (ms), and through when the learner is known to be erased (us)."""
+
+    position: Position
+    appended_ms: int
+    erased_through_us: int = 0
+
+
 class PendingWrite(NamedTuple):
     """An acknowledged event that readers respect before it is merged."""
 
@@ -71,34 +79,54 @@ class Publisher:
         self._timeout_s = timeout_s
         self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
 
-    async def publish(self, events: Sequence[AnyEvent]) -> list[Position]:
+    async def publish(self, events: Sequence[AnyEvent]) -> list[Published]:
         """Return where the events stand, once Kafka keeps them and readers respect them.
 
-        Raises NotReadyError, RedisError or TimeoutError: then it is unknown, and safe to repeat.
+        An erasure is looked up for those events only that readers have to respect. Raises NotReadyError, RedisError or
+        TimeoutError: then it is unknown, and safe to repeat.
         """
         records = [record_of(event, self._control.state.partitions) for event in events]
-        offsets = await self._log.append(records)
-        places = zip(records, offsets, strict=True)
-        positions = [Position(record.topic, record.partition, offset) for record, offset in places]
-        written = [pending_write(event, position) for event, position in zip(events, positions, strict=True)]
+        appended = await self._log.append(records)
+        published = [
+            Published(Position(record.topic, record.partition, one.offset), one.appended_ms)
+            for record, one in zip(records, appended, strict=True)
+        ]
+        pairs = zip(events, published, strict=True)
+        written = {i: write for i, (event, one) in enumerate(pairs) if (write := pending_write(event, one.position))}
         async with asyncio.timeout(self._timeout_s):
-            await self._pend([one for one in written if one])
-        return positions
+            thresholds = await self._pend(list(written.values()))
+        for i, erased_through_us in zip(written, thresholds, strict=True):
+            published[i] = published[i]._replace(erased_through_us=erased_through_us)
+        return published
 
     async def publish_course(self, course: Course) -> int:
         """Return the offset of a course's record, once Kafka keeps it."""
         record = Record(COURSES, 0, course.course_id.encode(), encode_course(course))
-        return (await self._log.append([record]))[0]
+        return (await self._log.append([record]))[0].offset
 
-    async def _pend(self, written: Sequence[PendingWrite]) -> None:
-        shards: dict[int, list[PendingWrite]] = defaultdict(list)
-        for one in written:
-            shards[shard_of(one.user_id, self._control.state.partitions)].append(one)
-        await asyncio.gather(*(self._pend_shard(shard, ones) for shard, ones in shards.items()))
+    async def _pend(self, written: Sequence[PendingWrite]) -> list[int]:
+        """Note writes; return through when (us) each one's learner is known to be erased, 0 if not at all."""
+        shards: dict[int, list[int]] = defaultdict(list)
+        for place, one in enumerate(written):
+            shards[shard_of(one.user_id, self._control.state.partitions)].append(place)
+        found: list[list[bytes]] = await asyncio.gather(
+            *(self._pend_shard(shard, [written[place] for place in places]) for shard, places in shards.items())
+        )
+        thresholds = [0] * len(written)
+        for places, answers in zip(shards.values(), found, strict=True):
+            for place, threshold in zip(places, answers, strict=True):
+                thresholds[place] = int.from_bytes(threshold, "big") >> 4
+        return thresholds
 
-    async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> None:
+    async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> list[bytes]:
         keys = ShardKeys(shard, self._control.state.generation)
         args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
+<<<<<<< HEAD
         declared = [keys.meta, *(keys.pending(one.user_id) for one in written)]
         async with self._noting:
             await _PEND.run(self._client, declared, [TTL_S, *args])
+=======
+        declared = [key for one in written for key in (keys.pending(one.user_id), keys.history(one.user_id))]
+        answer: list[bytes] = await _PEND.run(self._client, [keys.meta, *declared], [TTL_S, *args])
+        return answer
+>>>>>>> erasure

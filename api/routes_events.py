@@ -1,16 +1,17 @@
 """Ingest: events, and short forms of the most frequent ones."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from api.answers import Accepted, respond
+from api.answers import Accepted, Covered, iso, respond
 from api.documentation import answers, json_body
-from api.ingest import Source, authorise_events, parse_object, read_events, split_body
+from api.ingest import Batch, Source, authorise_events, parse_object, read_events, split_body
 from api.parameters import CourseId, UserId
-from api.publishing import greatest
+from api.publishing import Published, greatest
 from api.wiring import services_of
 from schemas.events import EVENT_TYPES
 
@@ -28,10 +29,17 @@ async def _ingest(request: Request, candidates: list[Any], key: str | None) -> R
     services, principal = services_of(request), request.state.principal
     batch = await read_events(candidates, Source(datetime.now(UTC), principal.subject, key))
     authorise_events(batch.events, principal)
-    positions = await services.publisher.publish(batch.events)
+    published = await services.publisher.publish(batch.events)
     services.metrics.count_ingest(batch.events, batch.rejected)
-    position = ",".join(map(str, greatest(positions)))
-    return respond(Accepted(len(batch.events), position, tuple(batch.rejected)), 202)
+    position = ",".join(map(str, greatest([one.position for one in published])))
+    return respond(Accepted(len(batch.events), position, tuple(batch.rejected), tuple(_covered(batch, published))), 202)
+
+
+def _covered(batch: Batch, published: Sequence[Published]) -> Iterator[Covered]:
+    """Yield the events that an erasure deletes."""
+    for place, event, one in zip(batch.places, batch.events, published, strict=True):
+        if event.occurred_us <= one.erased_through_us:
+            yield Covered(place, iso(one.erased_through_us))
 
 
 @router.post("/v1/events", responses=_TAKEN, status_code=202, openapi_extra=json_body("EventBatch", "Event"))

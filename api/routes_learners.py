@@ -1,17 +1,21 @@
-"""What a learner sees: the list, the courses taken; and the embedding, for services."""
+"""What a learner sees: the list, the courses taken; his erasure; and the embedding, for services."""
 
+import uuid
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from api.answers import Dashboard, EmbeddingAnswer, Recommendations, respond
+from api.answers import Dashboard, EmbeddingAnswer, ErasureAccepted, Recommendations, iso, respond
 from api.dashboard import learner_courses
 from api.documentation import answers
 from api.lists import Query
 from api.parameters import MAX_WAIT_MS, After, UserId, WaitMs, positions_of, query_of
 from api.problems import not_found
 from api.wiring import services_of
+from recommender.fold import erased_through_us
+from schemas.events import Erased
 
 router: Final = APIRouter(tags=["learners"], prefix="/v1/learners/{user_id}")
 
@@ -48,6 +52,17 @@ async def dashboard(request: Request, user_id: UserId) -> Response:
     )
     services.metrics.count_answer(answer.degraded)
     return respond(answer)
+
+
+@router.delete("", responses=answers(ErasureAccepted, "Kafka has acknowledged the erasure.", 202), status_code=202)
+async def erase(request: Request, user_id: UserId) -> Response:
+    """Erase a learner: all that is stamped until five minutes from now is deleted, and nobody will see it again."""
+    services, now = services_of(request), datetime.now(UTC)
+    event = Erased(event_id=str(uuid.uuid4()), user_id=user_id, occurred_at=now)
+    (published,) = await services.publisher.publish([event])
+    services.metrics.count_ingest([event], [])
+    through_us = erased_through_us(published.appended_ms)
+    return respond(ErasureAccepted(position=str(published.position), erased_through=iso(through_us)), 202)
 
 
 @router.get("/embedding", responses=answers(EmbeddingAnswer, "The learner's embedding."))

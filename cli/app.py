@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "lag": "cli.lag",
     "replay": "cli.replay",
     "state": "cli.state",
+    "erase": "cli.erase",
     "recommend": "cli.recommend",
     "similar": "cli.similar",
     "token": "cli.token",

@@ -79,6 +79,19 @@ class RefitRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     force: bool = False
 
 
+class RefitEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="refit_ended"):
+    """All requests up to the offset `requested` of this topic are answered by one training.
+
+    `offsets`: up to where it read the log, and so brought its snapshot. `version` is empty if no model was made.
+    """
+
+    requested: int
+    published: bool
+    version: str = ""
+    offsets: dict[str, list[int]] = {}
+    reason: str = ""
+
+
 ControlRecord = (
     Genesis
     | ModelPublished
@@ -88,6 +101,7 @@ ControlRecord = (
     | GenerationSwapped
     | RecordQuarantined
     | RefitRequested
+    | RefitEnded
 )
 _decoder: Final[msgspec.json.Decoder[ControlRecord]] = msgspec.json.Decoder(ControlRecord)
 

@@ -71,7 +71,8 @@ while at <= #ARGV do
       local moments = {}
       join_searches(moments, searches, threshold)
       join_searches(moments, redis.call("HGET", activity, "q") or "", threshold)
-      redis.call("HSET", activity, "q", pack_searches(moments, tonumber(ARGV[5])))
+      local packed = pack_searches(moments, tonumber(ARGV[5]))
+      if packed ~= "" then redis.call("HSET", activity, "q", packed) end
     end
     redis.call("EXPIRE", activity, ARGV[3])
     if marks == "1" then

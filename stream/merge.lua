@@ -7,6 +7,9 @@
 -- Answers {"OK", {learner's place, list that stood before or false, {what the history held}, course, ...}, ...}
 --      or {"ABSENT"}, {"RETIRED"}, {"NONCE"}, {"GAP", applied}
 --
+-- A run of no offsets (the first is the last + 1) joins what the log holds further on before its time has come, as an
+-- erasure into a generation that nobody feeds any more: a join may come early, and does so again when its time comes.
+--
 -- Everything is read and checked before the first write: there is no rollback. Stamps are compared byte by byte,
 -- since "<" on strings follows the server's locale; no number is formatted here, since Lua keeps 14 digits.
 
@@ -68,8 +71,9 @@ if not meta[1] then return { "ABSENT" } end
 if meta[2] == "retired" then return { "RETIRED" } end
 if meta[1] ~= ARGV[1] then return { "NONCE" } end
 local applied, first, last = tonumber(meta[3]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if first > applied + 1 then return { "GAP", meta[3] } end
-if last <= applied then return { "OK" } end
+local is_early = first > last
+if not is_early and first > applied + 1 then return { "GAP", meta[3] } end
+if not is_early and last <= applied then return { "OK" } end
 
 local writes, answer, gone = {}, { "OK" }, {}
 local function write(...) writes[#writes + 1] = { ... } end
@@ -132,15 +136,12 @@ local function next_key()
   return KEYS[key_at]
 end
 
+-- Drops the pending writes of these courses, for an erasure of all, that the run has reached.
 local function drop_pending(key, courses, erased)
-  if erased then return write("DEL", key) end
-  if #courses == 0 then return end
-  local values = redis.call("HMGET", key, unpack(courses))
-  for i, course in ipairs(courses) do
-    if values[i] then
-      local high, low = struct.unpack(">I4I4", values[i])
-      if high * 4294967296 + low <= last then write("HDEL", key, course) end
-    end
+  local stood = read_stood(key, erased and {} or courses, erased)
+  for course, packed in pairs(stood) do
+    local high, low = struct.unpack(">I4I4", packed)
+    if high * 4294967296 + low <= last then write("HDEL", key, course) end
   end
 end
 
@@ -225,7 +226,7 @@ for _, command in ipairs(writes) do
   local value = redis.call(unpack(command))
   if command[1] == "HINCRBY" and value == 0 then redis.call("HDEL", command[2], command[3]) end
 end
-redis.call("HSET", KEYS[1], "applied", ARGV[3])
+if not is_early then redis.call("HSET", KEYS[1], "applied", ARGV[3]) end
 -- Who follows the list of an erased learner must not keep it; by pcall: who may not publish must not lose the merge.
 if #gone > 0 then redis.pcall("PUBLISH", "cs:changed", cmsgpack.pack(gone)) end
 return answer

@@ -12,9 +12,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from adapters.follow import ControlLog
+from adapters.follow import ControlLog, append_control
 from adapters.kafka import open_reader, partitions_of
-from schemas.control import ModelPublished, ModelRefused, RefitRequested, decode_control
+from schemas.control import ModelPublished, ModelRefused, RefitEnded, RefitRequested, decode_control
 from schemas.errors import CoursestreamError
 from schemas.topics import COURSES, LEARNER_EVENTS
 from trainer.result import TrainResult
@@ -31,11 +31,13 @@ _POLL_S: Final = 0.5
 
 
 class Decisions(ControlLog):
-    """The decisions, and whether a refit was asked for that no trained model has answered yet."""
+    """The decisions, and whether a refit was asked for that no training has answered yet."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         super().__init__(bootstrap_servers)
         self.request: RefitRequested | None = None
+        self.requested = -1
+        """Offset of the newest request."""
         self.made: ModelPublished | ModelRefused | None = None
         """The model that was trained last, published or refused."""
 
@@ -45,14 +47,16 @@ class Decisions(ControlLog):
         with contextlib.suppress(msgspec.DecodeError):
             match decode_control(record.value or b""):
                 case RefitRequested() as request:
-                    self.request = request
+                    self.request, self.requested = request, record.offset
+                case RefitEnded(requested=requested):
+                    self.answered(requested)
                 case ModelPublished(bootstrap=False) | ModelRefused() as made:
-                    self.made, self.request = made, None
+                    self.made = made
 
-    def take_request(self) -> RefitRequested | None:
-        """Return the request, which is answered by that."""
-        request, self.request = self.request, None
-        return request
+    def answered(self, requested: int) -> None:
+        """Take in that a training has answered all requests up to this one; a later one asks for another."""
+        if self.requested <= requested:
+            self.request = None
 
 
 class Trainer:
@@ -63,6 +67,8 @@ class Trainer:
         self._decisions = decisions
         self._reader = reader
         self._partitions: list[TopicPartition] = []
+        self._failed = -1
+        """Offset of the request whose training failed."""
         self.schedule = Schedule(settings)
 
     async def run(self) -> None:
@@ -91,7 +97,8 @@ class Trainer:
 
     def _look_at_models(self, now_s: float) -> None:
         schedule, decisions = self.schedule, self._decisions
-        schedule.requested = decisions.request is not None
+        is_failed = decisions.requested == self._failed and now_s < schedule.retry_at_s
+        schedule.requested = decisions.request is not None and not is_failed
         if decisions.made is not None:
             schedule.trained_events = sum(decisions.made.offsets.get(LEARNER_EVENTS, []))
         live = decisions.state.models.get(decisions.state.model_version)
@@ -103,20 +110,28 @@ class Trainer:
 
     async def _do(self, job: Job) -> None:
         """Do what is due; a failure is logged and tried again later, and what was live stays live."""
-        schedule, force = self.schedule, False
+        schedule, request, requested = self.schedule, self._decisions.request, self._decisions.requested
         schedule.attempted_courses = schedule.courses.count
         if job is Job.TRAIN:
             schedule.attempted_events = schedule.events.count
-            request = self._decisions.take_request()
-            force = request is not None and request.force
         try:
-            result = await self._make(job, force)
-        except CoursestreamError as error:
+            result = await self._make(job, force=request is not None and request.force)
+            if job is Job.TRAIN and request is not None:
+                await self._answer(requested, result)
+        except (CoursestreamError, KafkaError) as error:
             logger.error("%s failed, to be tried again in %d s: %s", job, RETRY_S, error)
+            self._failed = requested
             self._forget(job)
         else:
             logger.info("%s %s in %.1f s: %s", job, result.version or "without a model", result.seconds, result.reason)
         schedule.ended_s = time.monotonic()
+
+    async def _answer(self, requested: int, result: TrainResult) -> None:
+        """Say what became of a refit that was asked for; one that is asked for meanwhile is another."""
+        names = ("version", "published", "offsets", "reason")
+        ended = RefitEnded(requested=requested, **{name: getattr(result, name) for name in names})
+        await append_control(self._settings.kafka_bootstrap_servers, ended)
+        self._decisions.answered(requested)
 
     def _forget(self, job: Job) -> None:
         """Make what failed due again, after a while."""

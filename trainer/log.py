@@ -1,5 +1,6 @@
 """The log up to captured ends: events and courses, what they were taken from, and their digest."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -16,7 +17,7 @@ from recommender.fold import erased_through_us
 from schemas.courses import Course, encode_course
 from schemas.errors import InvalidEventError, LogTruncatedError, NotReadyError
 from schemas.events import LEARNER_EVENTS as EVENT_TYPES
-from schemas.events import Erased, LearnerEvent, encode_event
+from schemas.events import AnyEvent, Erased, LearnerEvent, encode_event
 from schemas.ids import event_uuid
 from schemas.topics import COURSES, LEARNER_EVENTS
 
@@ -48,7 +49,7 @@ def order_of(event: LearnerEvent) -> tuple[str, int, int, bytes, bytes]:
     return event.user_id, event.occurred_us, _RANK[type(event)], event_uuid(event.event_id), encode_event(event)
 
 
-def erasures(pairs: Iterable[tuple[LearnerEvent, int]]) -> dict[str, int]:
+def erasures(pairs: Iterable[tuple[AnyEvent, int]]) -> dict[str, int]:
     """Return up to which moment, in us, the erasures among (event, append time in ms) delete, by learner."""
     erased: dict[str, int] = {}
     for event, appended_ms in pairs:
@@ -83,7 +84,8 @@ def snapshot(
 async def read_log(bootstrap_servers: str, as_of_ms: int | None = None, with_events: bool = True) -> Log:
     """Read `learner-events` and `courses` to the ends they have now, or had at `as_of_ms` (append time, inclusive).
 
-    Without events only the courses are read, and the offsets are theirs alone.
+    Who was erased since then is left out of the past, too. Without events only the courses are read, and the offsets
+    are theirs alone.
     Raises LogTruncatedError if records vanish while they are read, NotReadyError if the broker delivers nothing.
     """
     async with ControlLog(bootstrap_servers) as control:
@@ -94,17 +96,37 @@ async def read_log(bootstrap_servers: str, as_of_ms: int | None = None, with_eve
     async with open_reader(bootstrap_servers, max_partition_fetch_bytes=FETCH_BYTES) as consumer:
         topics = (LEARNER_EVENTS, COURSES) if with_events else (COURSES,)
         ends = await captured_ends(consumer, topics, as_of_ms)
-        async for record in records_between(consumer, await consumer.beginning_offsets(list(ends)), ends):
+        latest = ends if as_of_ms is None else {**ends, **await captured_ends(consumer, topics[:-1])}
+        async for record in records_between(consumer, await consumer.beginning_offsets(list(ends)), latest):
             if record.topic == COURSES:
                 catalogue.take(record)
                 continue
+            is_later = record.offset >= ends[TopicPartition(record.topic, record.partition)]
             try:
-                event = read_event(record, shards, quarantined)
+                event = cast("LearnerEvent", read_event(record, shards, quarantined))
             except InvalidEventError:
-                dead_letters += 1
+                dead_letters += not is_later
             else:
-                events.append((cast("LearnerEvent", event), record.timestamp))
+                if not is_later or isinstance(event, Erased):
+                    events.append((event, record.timestamp))
     return snapshot(events, catalogue.courses, offset_vectors(ends), dead_letters)
+
+
+async def holds_erased(bootstrap_servers: str, log: Log) -> bool:
+    """Whether the log, as it was read, holds what an erasure that was appended later deletes."""
+    async with ControlLog(bootstrap_servers) as control:
+        state = control.state
+    pairs: list[tuple[LearnerEvent, int]] = []
+    async with open_reader(bootstrap_servers, max_partition_fetch_bytes=FETCH_BYTES) as consumer:
+        ends = await captured_ends(consumer, (LEARNER_EVENTS,))
+        starts = dict(zip(sorted(ends), log.offsets[LEARNER_EVENTS], strict=True))
+        async for record in records_between(consumer, starts, ends):
+            with contextlib.suppress(InvalidEventError):
+                event = read_event(record, state.partitions, state.quarantined)
+                if isinstance(event, Erased):
+                    pairs.append((event, record.timestamp))
+    erased = erasures(pairs)
+    return any(event.occurred_us <= erased.get(event.user_id, -1) for event in log.events)
 
 
 async def captured_ends(consumer: AIOKafkaConsumer, topics: Iterable[str], as_of_ms: int | None = None) -> Ends:

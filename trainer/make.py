@@ -8,7 +8,7 @@ from schemas.errors import NotReadyError
 from trainer.champion import load_champion
 from trainer.gate import judge
 from trainer.kept_log import read_kept_log
-from trainer.log import read_log
+from trainer.log import Log, holds_erased, read_log
 from trainer.pipeline import train_model
 from trainer.publish import Made, live_model, publish
 from trainer.result import Progress, TrainResult
@@ -16,18 +16,36 @@ from trainer.settings import TrainerSettings
 
 logger: Final = logging.getLogger(__name__)
 
+ATTEMPTS: Final = 3
+"""A training is repeated so often at most because somebody in it was erased meanwhile."""
+
 
 async def make_model(
     settings: TrainerSettings, seed: int, force: bool, as_of_ms: int | None, progress: Progress
 ) -> TrainResult:
     """Train on the log and put the model live if it is good enough, or if `force`.
 
-    The log as of a moment is read from Kafka alone: the snapshot lacks what was erased since.
+    What was trained with somebody who was erased meanwhile is thrown away, and made again without: NotReadyError if
+    that happens each time. The log as of a moment is read from Kafka alone: the snapshot lacks what was erased since.
     """
-    progress("reading the log", 0.0)
-    logger.info("reading the log")
     servers = settings.kafka_bootstrap_servers
-    log = await (read_log(servers, as_of_ms) if as_of_ms is not None else read_kept_log(servers, settings.snapshot_dir))
+    for _ in range(ATTEMPTS):
+        progress("reading the log", 0.0)
+        logger.info("reading the log")
+        log = await (
+            read_log(servers, as_of_ms) if as_of_ms is not None else read_kept_log(servers, settings.snapshot_dir)
+        )
+        made = await _make(log, settings, seed, force, progress)
+        if isinstance(made, TrainResult):
+            return made
+        if not await holds_erased(servers, log):
+            return await publish(made, settings)
+        logger.warning("a learner of the log was erased while the model was trained: it is made again without")
+    raise NotReadyError(f"learners were erased during each of {ATTEMPTS} trainings: no model was published, try again")
+
+
+async def _make(log: Log, settings: TrainerSettings, seed: int, force: bool, progress: Progress) -> Made | TrainResult:
+    """Return a model of the log and what was found of it; the result if there is too little to learn from."""
     store = BundleStore(settings.bundle_url, settings.bundle_cache)
     logger.info("training on %d events", len(log.events))
     champion, absent = load_champion(await live_model(settings), store, force)
@@ -39,4 +57,4 @@ async def make_model(
     model, found, duel = trained.model, trained.found, trained.duel
     is_newer = champion is None or champion.lacks(log.offsets)
     verdict = judge(found.tail, champion, duel, absent or trained.absent, force, is_newer)
-    return await publish(Made(model, log, seed, verdict, found.epochs, found.passes), settings)
+    return Made(model, log, seed, verdict, found.epochs, found.passes)

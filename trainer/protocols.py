@@ -16,6 +16,7 @@ from schemas.events import ACTIVITY_EVENTS, AnyEvent, CourseEvent, Enrolled, Era
 from trainer.cases import Block, Case, blocks_of
 from trainer.contenders import CONTENDERS, Fitted, Fitter
 from trainer.interactions import interactions_of
+from trainer.log import erasures
 from trainer.population import Population
 from trainer.scoreboard import Scoreboard
 from trainer.settings import TrainerSettings
@@ -106,17 +107,28 @@ def targets_of(events: Iterable[AnyEvent], hide_seen: bool = False) -> list[int]
     weak = () if hide_seen else (*ACTIVITY_EVENTS, Feedback)
     places = []
     for place, event in enumerate(events):
-        if isinstance(event, Erased):
-            met.pop(event.user_id, None)
-        elif isinstance(event, CourseEvent) and not isinstance(event, weak):
+        if isinstance(event, CourseEvent) and not isinstance(event, weak):
             if isinstance(event, Enrolled) and event.course_id not in met[event.user_id]:
                 places.append(place)
             met[event.user_id].add(event.course_id)
     return places
 
 
+def without_erased(events: Sequence[AnyEvent]) -> list[AnyEvent]:
+    """Return events without erasures and what they delete, each as if appended when it occurred: before it, too.
+
+    >>> from schemas.events import Erased, Viewed
+    >>> gone, late = (Viewed(event_id="e", user_id="u", course_id="c", occurred_at=second) for second in (1, 1_000))
+    >>> without_erased([gone, Erased(event_id="e", user_id="u", occurred_at=500), late]) == [late]
+    True
+    """
+    erased = erasures((event, event.occurred_us // 1_000) for event in events)
+    staying = (event for event in events if not isinstance(event, Erased))
+    return [event for event in staying if event.occurred_us > erased.get(event.user_id, -1)]
+
+
 class Evaluation:
-    """One evaluation of a data set: its courses, and its events in the order of time."""
+    """One evaluation of a data set: its courses, and its events in the order of time; nobody who was erased."""
 
     def __init__(
         self,
@@ -126,7 +138,8 @@ class Evaluation:
         settings: TrainerSettings,
         progress: Progress,
     ) -> None:
-        self._events, self._plan, self._settings, self._progress = events, plan, settings, progress
+        self._events = events = without_erased(events)
+        self._plan, self._settings, self._progress = plan, settings, progress
         self._places = set(targets_of(events, plan.hide_seen))
         if len(self._places) < FEWEST:
             raise NotReadyError(f"{len(self._places)} enrolments are too few to evaluate on: {FEWEST} are wanted")

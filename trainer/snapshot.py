@@ -15,9 +15,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import CoursestreamError
+from schemas.errors import CoursestreamError, NotReadyError
 from schemas.events import LEARNER_EVENTS as EVENT_TYPES
-from schemas.events import SCHEMA_VERSION
+from schemas.events import SCHEMA_VERSION, Erased, decode_event
 from schemas.topics import LEARNER_EVENTS
 
 FORMAT: Final = 1
@@ -91,17 +91,22 @@ def owned(folder: Path) -> Iterator[bool]:
 
 def load(folder: Path) -> tuple[Index, list[Row]]:
     """Return the index and the rows of a snapshot, both empty if there is none; SnapshotError if it is damaged."""
+    index = _read_index(folder)
+    return index, [row for part in index.parts for row in _read_part(folder, part)]
+
+
+def _read_index(folder: Path) -> Index:
     try:
         index = msgspec.json.decode((folder / INDEX).read_bytes(), type=Index)
     except FileNotFoundError:
-        return Index(), []
+        return Index()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"{INDEX} cannot be read: {error}") from None
     if index.format != FORMAT:
         raise SnapshotError(f"it has format {index.format}, this code reads {FORMAT}")
     if index.rules != RULES:
         raise SnapshotError("it was made by other rules of what is an event")
-    return index, [row for part in index.parts for row in _read_part(folder, part)]
+    return index
 
 
 def _read_part(folder: Path, part: Part) -> list[Row]:
@@ -118,12 +123,47 @@ def _read_part(folder: Path, part: Part) -> list[Row]:
 def save(folder: Path, index: Index, kept: Sequence[Part], rows: Sequence[Row]) -> Index:
     """Write a snapshot of the parts that are there already and of these rows, and delete what no longer counts."""
     index = msgspec.structs.replace(index, parts=[*kept, *([_write_part(folder, rows)] if rows else [])])
+    _write_index(folder, index)
+    return index
+
+
+def purge(folder: Path, user_id: str, through_us: int) -> int:
+    """Delete a learner's events that are stamped at or before a moment; return how many left the files.
+
+    A snapshot that cannot be read is deleted as a whole: what it holds cannot be known. Raises NotReadyError while a
+    training reads it.
+    """
+    with owned(folder) as ours:
+        if not ours:
+            raise NotReadyError(f"a training is reading the snapshot in {folder}")
+        left = 0
+        kept: list[Part] = []
+        try:
+            index = _read_index(folder)
+            for part in index.parts:
+                rows = _read_part(folder, part)
+                staying = [row for row in rows if not _covers(row, user_id, through_us)]
+                left += len(rows) - len(staying)
+                kept += [part] if len(staying) == len(rows) else [_write_part(folder, staying)] if staying else []
+        except SnapshotError:
+            index, kept = Index(), []
+        _write_index(folder, msgspec.structs.replace(index, parts=kept, digest="" if left else index.digest))
+        return left
+
+
+def _covers(row: Row, user_id: str, through_us: int) -> bool:
+    """Whether an erasure deletes a row; erasures themselves stay, for what comes late."""
+    event = decode_event(row.value)
+    return event.user_id == user_id and event.occurred_us <= through_us and not isinstance(event, Erased)
+
+
+def _write_index(folder: Path, index: Index) -> None:
+    """Write the index, and delete what no longer counts."""
     _replace(folder / INDEX, msgspec.json.format(msgspec.json.encode(index), indent=1))
     counting = {INDEX, _LOCK, *(part.name for part in index.parts)}
     for path in folder.iterdir():
         if path.name not in counting:
             path.unlink()
-    return index
 
 
 def _write_part(folder: Path, rows: Sequence[Row]) -> Part:

@@ -32,6 +32,7 @@ MATRIX: Final = {
     ("POST", _TAKE + "feedback"): HIMSELF | {"publisher"},
     ("GET", "/v1/learners"): {"reader"},
     ("GET", "/v1/learners/{user_id}"): HIMSELF | {"reader"},
+    ("DELETE", "/v1/learners/{user_id}"): HIMSELF | {"admin"},
     ("GET", "/v1/learners/{user_id}/recommendations"): HIMSELF | {"reader"},
     ("GET", "/v1/learners/{user_id}/changes"): HIMSELF | {"reader"},
     ("GET", "/v1/learners/{user_id}/embedding"): {"reader"},

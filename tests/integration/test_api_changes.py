@@ -14,6 +14,7 @@ from deploy.embedded import EmbeddedStack
 from schemas.candidates import Source
 from schemas.cards import Card
 from schemas.meta import Header
+from schemas.registers import Rank, pack_stamp
 from tests.api_server import State, Switched, bearer, row, running_api, token, until
 
 POPULAR = [row(f"c{number}", 1 - number / 10, Source.POPULAR) for number in range(6)]
@@ -154,6 +155,11 @@ def test_learners_and_titles_are_found(api: httpx.Client, state: State) -> None:
     assert api.get("/v1/learners").json() == {"learners": []}
     for offset, user_id in enumerate(("ann", "bob", "a/ü")):
         state.redis.zadd(state.keys(user_id).learners, {user_id: offset})
+        state.write_learner(user_id, {"c1": pack_stamp(1, Rank.ENROLLED, "e")}, Header(offset))
+    for offset in range(40):  # more than are looked at at once
+        state.redis.zadd(state.keys(f"erased{offset}").learners, {f"erased{offset}": 1_000 + offset})
+        state.write_learner(f"erased{offset}", {}, Header(1_000 + offset, -1, 5, 1_000 + offset))
+    assert {one["user_id"] for one in api.get("/v1/learners").json()["learners"]} == {"ann", "bob", "a/ü"}
     found = api.get("/v1/learners", params={"limit": 2}).json()["learners"]
     assert len(found) == 2
     assert {one["user_id"] for one in found} < {"ann", "bob", "a/ü"}

@@ -49,6 +49,11 @@ def test_help_is_success(arguments: list[str], capsys: pytest.CaptureFixture[str
         ["recommend", "u1", "--limit", "0"],
         ["up", "--port", "70000"],
         ["models", "promote"],
+        ["erase"],
+        ["erase", ""],
+        ["erase", "new\nline"],
+        ["erase", "ü" * 200],
+        ["erase", "u1", "--wait-s", "-1"],
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +78,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
         ["state", "digest"],
         ["recommend", "u1"],
         ["similar", "c1"],
+        ["erase", "u1"],
         ["token", "--subject", "u1", "--scope", "reader"],
     ],
 )
