@@ -3,14 +3,23 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterPipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, DataError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    DataError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -23,6 +32,9 @@ Client = Redis | RedisCluster
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 5.0
+_MOST_CONNECTIONS: Final = 10_000
+"""To one node of a cluster. The library's 100 would refuse the next command, not let it wait."""
+
 _PASSING: Final = (
     "BUSY",
     "OOM",
@@ -36,12 +48,46 @@ _PASSING: Final = (
 )
 
 
+@contextmanager
+def _as_redis_error() -> Iterator[None]:
+    """Raise what the library says of a cluster that is not whole as the connection error it is."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise RedisConnectionError(str(error)) from error
+
+
+class _Pipeline(ClusterPipeline):
+    async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
+        with _as_redis_error():
+            return await super().execute(*args, **kwargs)
+
+
+class Cluster(RedisCluster):
+    """A client of a cluster that raises nothing but RedisError."""
+
+    async def initialize(self, *args: Any, **kwargs: Any) -> Self:
+        """Learn the nodes and which slots they hold."""
+        with _as_redis_error():
+            await super().initialize(*args, **kwargs)
+        return self
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command at the nodes that hold its keys."""
+        with _as_redis_error():
+            return await super().execute_command(*args, **kwargs)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # noqa: ARG002 - its base's
+        """Collect commands."""
+        return _Pipeline(self, transaction)  # type: ignore[abstract]  # an attribute that no base assigns
+
+
 def connect(connections: Connections) -> Client:
     """Return a client; it connects at its first command. All our commands are safe to repeat, so it retries."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     settings: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": retry}
     if connections.redis_cluster:
-        return RedisCluster.from_url(connections.redis_url, **settings)
+        return Cluster.from_url(connections.redis_url, max_connections=_MOST_CONNECTIONS, **settings)
     errors = [RedisConnectionError, RedisTimeoutError]
     return Redis.from_url(connections.redis_url, retry_on_error=errors, **settings)
 
@@ -97,7 +143,10 @@ class Script:
     """A Lua script beside the module that uses it. Every key it touches is declared."""
 
     def __init__(self, path: Path) -> None:
-        self._source = path.read_text()
+        self._set_source(path.read_text())
+
+    def _set_source(self, source: str) -> None:
+        self._source = source
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
@@ -105,4 +154,8 @@ class Script:
         try:
             return await client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
+            self._not_known()
             return await client.eval(self._source, len(keys), *keys, *args)
+
+    def _not_known(self) -> None:
+        """Take note that the server did not know the script."""

@@ -66,7 +66,7 @@ def _cli(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.app", *arguments]
 
 
-def _until(what: str, holds: Any, timeout_s: float = 300.0, pause_s: float = 0.02) -> float:
+def until(what: str, holds: Any, timeout_s: float = 300.0, pause_s: float = 0.02) -> float:
     """Wait until `holds()`; return the seconds it took."""
     started = time.monotonic()
     while not holds():
@@ -87,7 +87,7 @@ def running(state_dir: Path) -> Iterator[Stack]:
         stderr=log,
     )
     try:
-        _until("up", ready_file.exists, 120)
+        until("up", ready_file.exists, 120)
         ready = json.loads(ready_file.read_text())
         scopes = "publisher reader operator admin"
         token = subprocess.check_output(
@@ -137,7 +137,7 @@ def import_folder(stack: Stack, folder: Path) -> int:
     def has_lists() -> bool:
         return client.hget(SHARED_META, "model_epoch") is not None and is_quiet(stack, 1)
 
-    lag_free = _until("lists after import", lambda: has_lists() and not _lag(stack))
+    lag_free = until("lists after import", lambda: has_lists() and not _lag(stack))
     stack.note("lists_after_last_event_s", lag_free)
     return applied_total(stack)
 
@@ -160,7 +160,7 @@ def wait_for_model(stack: Stack) -> None:
         time.sleep(0.5)
     stack.note("first_model_after_import_s", time.monotonic() - started)
     epoch = stack.redis.hget(SHARED_META, "model_epoch")
-    _until("model taken", lambda: stack.redis.hget(SHARED_META, "model_epoch") != epoch or is_quiet(stack, 1), 60)
+    until("model taken", lambda: stack.redis.hget(SHARED_META, "model_epoch") != epoch or is_quiet(stack, 1), 60)
 
 
 def _models(stack: Stack) -> list[dict[str, Any]]:
@@ -276,7 +276,7 @@ async def _sweep(stack: Stack, version: str) -> None:
     await asyncio.sleep(5)
     began = time.monotonic()
     epoch = await append_control(stack.ready["kafka"], ModelPromoted(version=version))
-    await asyncio.to_thread(_until, "the sweep", lambda: not _behind(stack, shards, epoch), pause_s=0.2)
+    await asyncio.to_thread(until, "the sweep", lambda: not _behind(stack, shards, epoch), pause_s=0.2)
     ended = time.monotonic()
     swept.set()
     await stream
@@ -337,7 +337,7 @@ def measure_bytes(stack: Stack, registers: int, learners: int = 1_000) -> None:
     time.sleep(6)  # the shared lists are rewritten every 5 s; they must not fall into the difference
     merged, before = applied_total(stack), stack.redis.info("memory")["used_memory"]
     sent = asyncio.run(_enrol_many(stack, f"bytes{registers}", learners, registers))
-    _until("lists", lambda: is_quiet(stack, merged + sent))
+    until("lists", lambda: is_quiet(stack, merged + sent))
     time.sleep(6)
     after = stack.redis.info("memory")["used_memory"]
     stack.note(f"redis_bytes_a_learner_{registers}_registers", (after - before) / learners)
