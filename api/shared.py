@@ -15,6 +15,7 @@ from api.fallback import Fallback
 from recommender.resort import Filters
 from schemas.candidates import Candidate, CandidateList, unpack_candidates
 from schemas.cards import Card, unpack_card
+from schemas.errors import NotReadyError
 from schemas.keys import (
     SHARED_CARDS,
     SHARED_LATEST,
@@ -41,8 +42,8 @@ def facets_of(filters: Filters) -> list[str]:
 
 
 def _made_from(meta: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return what the shared keys were made from, without the nonce of who is writing them."""
-    return {name: value for name, value in meta.items() if name != b"nonce"}
+    """Return what lists and cards were made from, without the nonce of who is writing them."""
+    return {name: value for name, value in meta.items() if name not in (b"nonce", b"similar")}
 
 
 class SharedCache:
@@ -107,16 +108,29 @@ class SharedCache:
         return {course_id: self._cards[course_id] for course_id in wanted if course_id in self._cards}
 
     async def card(self, course_id: str) -> Card | None:
-        """Return a course's card, or None for an unknown course. Raises RedisError or TimeoutError."""
-        if course_id not in self._cards:
-            self._cards.update(await self._read_cards([course_id]))
+        """Return a course's card, or None for an unknown course. Raises as `_find`."""
+        if course_id not in self._cards and (packed := await self._find(SHARED_CARDS, "catalogue_epoch", course_id)):
+            self._cards[course_id] = unpack_card(packed)
         return self._cards.get(course_id)
 
     async def similar(self, course_id: str) -> CandidateList | None:
-        """Return the courses most like this one, or None for an unknown course. Raises RedisError or TimeoutError."""
-        async with asyncio.timeout(self._timeout_s):
-            packed: Any = await self._client.hget(SHARED_SIMILAR, course_id)
+        """Return the courses most like this one, or None for an unknown course. Raises as `_find`."""
+        packed = await self._find(SHARED_SIMILAR, "similar", course_id)
         return unpack_candidates(packed) if packed else None
+
+    async def _find(self, key: str, written: str, course_id: str) -> bytes | None:
+        """Return a course's field of a shared hash, None for an unknown course.
+
+        Raises NotReadyError while the hash is not written, as `SHARED_META` tells; RedisError; TimeoutError.
+        """
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hget(key, course_id)
+        pipeline.hexists(SHARED_META, written)
+        async with asyncio.timeout(self._timeout_s):
+            packed, is_written = await pipeline.execute()
+        if not is_written:
+            raise NotReadyError("what is known of the courses is being brought back")
+        return bytes(packed) if packed else None
 
     async def _read_cards(self, course_ids: list[str]) -> dict[str, Card]:
         async with asyncio.timeout(self._timeout_s):

@@ -100,6 +100,13 @@ class ShardOwner:
         """Return the shards that have caught up with the log."""
         return [shard for shard in self.shards.values() if shard.phase == Phase.OPEN]
 
+    def shards_to_refresh(self, at_once: int) -> list[Shard]:
+        """Return the open shards, of those that are rebuilt the first few: they get whole one by one."""
+        opened = self.open_shards()
+        rebuilt = [shard for shard in opened if shard.meta.status == Status.BUILDING]
+        later = {shard.partition for shard in rebuilt[at_once:]}
+        return [shard for shard in opened if shard.partition not in later]
+
     def assign(self, partitions: Sequence[int]) -> None:
         """Own these partitions and no others."""
         self.release()

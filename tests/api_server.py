@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -181,7 +182,7 @@ class State:
         pipeline.hset(SHARED_SIMILAR, mapping=similar)
         packed: dict[Any, Any] = {card.course_id: pack_card(card) for card in cards}
         pipeline.hset(SHARED_CARDS, mapping=packed)
-        made_from: dict[Any, Any] = {"model_epoch": self._model_epoch, "catalogue_epoch": epoch}
+        made_from: dict[Any, Any] = {"model_epoch": self._model_epoch, "catalogue_epoch": epoch, "similar": "0 0"}
         pipeline.hset(SHARED_META, mapping=made_from)
         pipeline.execute()
 
@@ -202,3 +203,31 @@ class Switched:
     def off(self) -> None:
         """Kill the server."""
         self._running.close()
+
+    @property
+    def _appended(self) -> Path:
+        """The file that commands are appended to."""
+        return max(self._folder.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
+
+    def size(self) -> int:
+        """Return how much was appended so far: a moment that `lose_since` may go back to."""
+        return self._appended.stat().st_size
+
+    def lose_since(self, size: int) -> None:
+        """Kill the server and start it again without what was appended since: that never reached the disk."""
+        self.off()
+        assert self.size() > size, "nothing was written that could be lost"
+        os.truncate(self._appended, size)
+        self.on()
+
+    def save(self, backup: Path) -> None:
+        """Copy what is on disk."""
+        shutil.copytree(self._folder / "appendonlydir", backup)
+
+    def replace(self, backup: Path | None) -> None:
+        """Kill the server and start it again over a backup, or over an empty disk."""
+        self.off()
+        shutil.rmtree(self._folder / "appendonlydir")
+        if backup:
+            shutil.copytree(backup, self._folder / "appendonlydir")
+        self.on()
