@@ -182,8 +182,9 @@ def main() -> None:
     with running(options.state_dir) as stack:
         if not applied_total(stack):
             asyncio.run(_write_log(stack))
-        wait_for_model(stack)
         until("all lists", lambda: is_quiet(stack, EVENTS), 1_800)
+        wait_for_model(stack)
+        until("all lists of the model", lambda: is_quiet(stack, EVENTS), 1_800)
         asyncio.run(_lose(stack))
         stack.note("load_average", os.getloadavg()[0])
         stack.note("cpus", os.cpu_count() or 0)

@@ -1,9 +1,8 @@
 """Read your own writes: what one API acknowledged the other shows, whatever happens to Redis and to the workers."""
 
 import random
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from redis import Redis
 
 from tests.api_server import Switched, running_api, until
 from tests.integration.campus import COURSE_IDS
-from tests.integration.workers import System, running_system, shard_of_user
+from tests.integration.workers import System, paused, running_system, shard_of_user
 
 PATIENCE_S: Final = 90
 _STATUS: Final = {"enrol": "enrolled", "progress": "enrolled", "drop": "dropped"}
@@ -70,21 +69,6 @@ class Campus:
             for user_id in users:
                 until(lambda api=api, user_id=user_id: self.read(api, user_id), PATIENCE_S)
 
-    @contextmanager
-    def workers_paused(self) -> Iterator[None]:
-        """Hold the workers up, as a stopped machine would."""
-        pids = self._pids()
-        for pid in pids:
-            pid.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                pid.send_signal(signal.SIGCONT)
-
-    def _pids(self) -> list[Any]:
-        return list(self.system.processes.values())
-
     def pending(self, user_id: str) -> set[str]:
         """Return the courses whose writes wait in Redis."""
         with Redis.from_url(self.redis.redis_url) as client:
@@ -112,7 +96,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
 def test_what_one_api_acknowledged_the_other_one_hides_under_lag(campus: Campus) -> None:
     one, other = campus.apis
     campus.until_whole(["lag"])
-    with campus.workers_paused():
+    with paused(campus.system):
         assert campus.write(one, "lag", "c01", "enrol")
         assert campus.read(other, "lag")
         assert campus.write(other, "lag", "c01", "drop")
@@ -124,7 +108,7 @@ def test_a_write_that_redis_lost_with_its_last_second_is_never_listed_as_if_whol
     """The worker is held up: nothing in Redis knows of the write any more, only the log does."""
     one, other = campus.apis
     campus.until_whole(["lost"])
-    with campus.workers_paused():
+    with paused(campus.system):
         moment = campus.redis.size()
         assert campus.write(one, "lost", "c02", "enrol")
         assert campus.read(other, "lost") and campus.pending("lost") == {"c02"}
@@ -148,7 +132,7 @@ def test_a_merge_that_redis_lost_is_never_listed_as_if_whole(campus: Campus) -> 
     moment = campus.redis.size()
     assert campus.write(campus.apis[0], "merged", "c03", "enrol")
     until(lambda: campus.pending("merged") == set(), PATIENCE_S)  # merged
-    with campus.workers_paused():
+    with paused(campus.system):
         campus.redis.lose_since(moment)
         for api in campus.apis:
             until(lambda api=api: api.get("/readyz").status_code == 200, PATIENCE_S)
@@ -161,7 +145,7 @@ def test_an_older_backup_is_never_served_as_if_whole(campus: Campus) -> None:
     campus.redis.save(campus.folder / "backup")
     assert campus.write(campus.apis[0], "backup", "c04", "enrol")
     campus.until_whole(["backup"])
-    with campus.workers_paused():
+    with paused(campus.system):
         campus.redis.replace(campus.folder / "backup")
         for api in campus.apis:
             until(lambda api=api: api.get("/readyz").status_code == 200, PATIENCE_S)
@@ -171,7 +155,7 @@ def test_an_older_backup_is_never_served_as_if_whole(campus: Campus) -> None:
 
 def test_an_api_that_starts_after_the_loss_trusts_nothing_the_log_does_not_confirm(campus: Campus) -> None:
     campus.until_whole(["start"])
-    with campus.workers_paused():
+    with paused(campus.system):
         moment = campus.redis.size()
         assert campus.write(campus.apis[0], "start", "c05", "enrol")
         campus.redis.lose_since(moment)
@@ -195,7 +179,7 @@ def test_every_answer_is_right_or_says_that_it_is_not(campus: Campus, seed: int)
     ]
     for fault in dice.sample(faults, len(faults)):
         before, moment = campus.num_whole, campus.redis.size()
-        with campus.workers_paused():
+        with paused(campus.system):
             _act(campus, dice, users, 6)
             fault(moment)
             _act(campus, dice, users, 6)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -172,6 +173,19 @@ async def _furnish(system: System) -> None:
     await append_control(system.stack.bootstrap_servers, *going_live(manifest))
     async with connected(system) as (client, _):
         await system.caught_up(client)
+
+
+@contextmanager
+def paused(system: System) -> Iterator[None]:
+    """Hold all workers up, as a stopped machine would."""
+    workers = list(system.processes.values())
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager
