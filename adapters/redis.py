@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,14 +113,14 @@ def is_passing(error: RedisError) -> bool:
     return not isinstance(error, ResponseError) or (error.status_code or str(error)).startswith(_PASSING)
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Await `call()` until Redis answers; only an error that repeating can't mend is raised."""
-    delay_s = 0.05
+async def patiently(call: Callable[[], Awaitable[T]], for_s: float = float("inf")) -> T:
+    """Await `call()` until Redis answers; raise what repeating can't mend, or what still fails after `for_s`."""
+    delay_s, end_s = 0.05, time.monotonic() + for_s
     while True:
         try:
             return await call()
         except RedisError as error:
-            if not is_passing(error):
+            if not is_passing(error) or time.monotonic() > end_s:
                 raise
             logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
         await asyncio.sleep(delay_s)
