@@ -3,14 +3,24 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterPipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, DataError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    DataError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -25,6 +35,10 @@ T = TypeVar("T")
 TIMEOUT_S: Final = 5.0
 MOST_CONNECTIONS: Final = 64
 """Of one process: a command beyond waits for its turn, where the client's own pool would fail."""
+
+_MOST_CONNECTIONS_TO_NODE: Final = 10_000
+"""Of a cluster, whose client can't wait: its own 100 would fail the next command."""
+
 _PASSING: Final = (
     "BUSY",
     "OOM",
@@ -38,12 +52,46 @@ _PASSING: Final = (
 )
 
 
+@contextmanager
+def _as_redis_error() -> Iterator[None]:
+    """Raise what the library says of a cluster that is not whole as the connection error it is."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise RedisConnectionError(str(error)) from error
+
+
+class _Pipeline(ClusterPipeline):
+    async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
+        with _as_redis_error():
+            return await super().execute(*args, **kwargs)
+
+
+class Cluster(RedisCluster):
+    """A client of a cluster that raises nothing but RedisError."""
+
+    async def initialize(self, *args: Any, **kwargs: Any) -> Self:
+        """Learn the nodes and which slots they hold."""
+        with _as_redis_error():
+            await super().initialize(*args, **kwargs)
+        return self
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command at the nodes that hold its keys."""
+        with _as_redis_error():
+            return await super().execute_command(*args, **kwargs)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # noqa: ARG002 - its base's
+        """Collect commands."""
+        return _Pipeline(self, transaction)  # type: ignore[abstract]  # an attribute that no base assigns
+
+
 def connect(connections: Connections) -> Client:
     """Return a client; it connects at its first command. All our commands are safe to repeat, so it retries."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     settings: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": retry}
     if connections.redis_cluster:
-        return RedisCluster.from_url(connections.redis_url, **settings)
+        return Cluster.from_url(connections.redis_url, max_connections=_MOST_CONNECTIONS_TO_NODE, **settings)
     settings["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     settings |= {"max_connections": MOST_CONNECTIONS, "timeout": TIMEOUT_S}
     return Redis.from_pool(BlockingConnectionPool.from_url(connections.redis_url, **settings))
@@ -69,14 +117,14 @@ def is_passing(error: RedisError) -> bool:
     return not isinstance(error, ResponseError) or (error.status_code or str(error)).startswith(_PASSING)
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Await `call()` until Redis answers; only an error that repeating can't mend is raised."""
-    delay_s = 0.05
+async def patiently(call: Callable[[], Awaitable[T]], for_s: float = float("inf")) -> T:
+    """Await `call()` until Redis answers; raise what repeating can't mend, or what still fails after `for_s`."""
+    delay_s, end_s = 0.05, time.monotonic() + for_s
     while True:
         try:
             return await call()
         except RedisError as error:
-            if not is_passing(error):
+            if not is_passing(error) or time.monotonic() > end_s:
                 raise
             logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
         await asyncio.sleep(delay_s)
@@ -100,7 +148,10 @@ class Script:
     """A Lua script beside the module that uses it. Every key it touches is declared."""
 
     def __init__(self, path: Path) -> None:
-        self._source = path.read_text()
+        self._set_source(path.read_text())
+
+    def _set_source(self, source: str) -> None:
+        self._source = source
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
@@ -108,4 +159,8 @@ class Script:
         try:
             return await client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
+            self._not_known()
             return await client.eval(self._source, len(keys), *keys, *args)
+
+    def _not_known(self) -> None:
+        """Take note that the server did not know the script."""

@@ -201,10 +201,11 @@ class QualityAnswer(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the process can do its work, and what it lacks."""
+    """Whether the process can do its work, what it lacks, and which shards' learners get degraded answers."""
 
     status: Literal["ok", "not ready"]
     missing: tuple[str, ...] = ()
+    degraded_shards: tuple[int, ...] = ()
 
 
 def respond(body: msgspec.Struct, status: int = 200) -> Response:

@@ -89,10 +89,14 @@ class Changes:
             for follower in self._followers.get(user_id, ()):
                 follower.wake()
 
+    def wake_all(self) -> None:
+        """Wake everybody."""
+        self.wake(self._followers)
+
     def end(self) -> None:
         """End every stream, and open none any more."""
         self.is_ended = True
-        self.wake(self._followers)
+        self.wake_all()
 
     async def run(self) -> None:
         """Listen for ever, connecting anew whenever that is needed."""
@@ -102,7 +106,7 @@ class Changes:
             except (RedisError, RedisClusterException, TimeoutError, OSError) as error:
                 logger.warning("changes of lists are looked for every %.1f s: %r", POLL_S, error)
             self.is_heard = False
-            self.wake(self._followers)
+            self.wake_all()
             await asyncio.sleep(POLL_S)
 
     async def _listen(self) -> None:
@@ -124,7 +128,7 @@ class Changes:
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":  # also after a connection was lost, and notices with it
             self.is_heard = True
-            self.wake(self._followers)
+            self.wake_all()
         elif message["type"] == "message":
             self.wake(self._named(message["data"]))
 

@@ -113,7 +113,7 @@ class Lists:
 
         `found` is None while Redis is away: then, and while the learner's shard is not whole, the answer is degraded.
         """
-        own = unpack_candidates(found.packed_list) if found and found.is_live and found.packed_list else None
+        own = unpack_candidates(found.packed_list) if found and found.is_whole and found.packed_list else None
         standing = own or self._shared.overall(query.strategy if query.strategy in KINDS else "popular")
         if standing is None and found is None:
             raise unavailable("Redis does not answer, and no list has been seen yet")
@@ -129,7 +129,7 @@ class Lists:
             items=items_of(chosen, cards, query.filters, causes, found.event_ids_of if found else lambda _: []),
             state_version=found.state_version if found else "",
             lag=self._ends.lag(found.shard, found.applied) if found else None,
-            degraded=not (found and found.is_live),
+            degraded=not (found and found.is_whole),
             **self._made(standing),
         )
 

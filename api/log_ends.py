@@ -1,6 +1,7 @@
 """How far the log reaches: polled, so that every answer can say how many events its state lacks."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -30,7 +31,9 @@ class LogEnds:
         self._consumer: AIOKafkaConsumer
         self._partitions: list[TopicPartition] = []
         self._ends: dict[int, int] = {}
+        self._asked_at = float("-inf")
         self._seen_at = float("-inf")
+        self._hurried = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Check that the topics have the number of partitions the system was founded with, and read the ends."""
@@ -54,17 +57,28 @@ class LogEnds:
         end = self._ends.get(shard)
         return max(end - applied - 1, 0) if self.is_fresh and end is not None else None
 
+    def end_since(self, shard: int, moment: float) -> int | None:
+        """Return where a shard's log ended at some time after a moment of the monotonic clock; None: not known yet."""
+        return self._ends.get(shard) if self._asked_at > moment else None
+
+    def hurry(self) -> None:
+        """Read the ends now, not when it is time."""
+        self._hurried.set()
+
     async def run(self) -> None:
         """Read the ends again and again, for ever."""
         while True:
-            await asyncio.sleep(self._interval_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), self._interval_s)
+            self._hurried.clear()
             try:
                 await self._read()
             except (KafkaError, TimeoutError) as error:
                 logger.warning("the ends of the log cannot be read: %r", error)
 
     async def _read(self) -> None:
+        asked_at = time.monotonic()
         async with asyncio.timeout(_TIMEOUT_S):
             ends = await self._consumer.end_offsets(self._partitions)
         self._ends = {place.partition: end for place, end in ends.items()}
-        self._seen_at = time.monotonic()
+        self._asked_at, self._seen_at = asked_at, time.monotonic()

@@ -1,19 +1,22 @@
 """Looking a learner up: list, history, feedback, pending writes and `applied`, read in one atomic command."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
 from adapters.redis import Client, Script
 from api.dashboard import status_of
+from api.shard_watch import ShardWatch
 from recommender.history import record_stamp
 from schemas.candidates import Version, unpack_version
 from schemas.embedding import Embedding, unpack_embedding
@@ -23,6 +26,9 @@ from schemas.pending import Pending, unpack_pending
 from schemas.registers import FEEDBACK_CODES, STAMP_BYTES, Rank, split_record
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
+logger: Final = logging.getLogger(__name__)
+
+_LOOKUP: Final = Path(__file__).with_name("lookup.lua")
 _FIRST_POLL_S: Final = 0.005
 _LAST_POLL_S: Final = 0.020
 _MOST_WINDOWS: Final = 8
@@ -39,10 +45,28 @@ class ReadScript(Script):
         try:
             return await client.evalsha_ro(self._sha, len(keys), *keys, *args)
         except NoScriptError:
+            self._not_known()
             return await client.eval_ro(self._source, len(keys), *keys, *args)
 
 
-_LOOKUP: Final = ReadScript(Path(__file__).with_name("lookup.lua"))
+class OwnScript(ReadScript):
+    """A script that no other process knows: a server that does not know it has forgotten what it kept in memory alone.
+
+    A server that was started anew, or took another's place, says so by the very command that reads from it.
+    """
+
+    def __init__(self, path: Path, forgotten: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._set_source(f"-- {secrets.token_hex(16)}\n{self._source}")
+        self._forgotten = forgotten
+
+    async def load(self, client: Client) -> None:
+        """Make the script known; what was kept in memory until then is not known to be there."""
+        self._forgotten()
+        await client.script_load(self._source)
+
+    def _not_known(self) -> None:
+        self._forgotten()
 
 
 @dataclass(frozen=True)
@@ -58,11 +82,17 @@ class Lookup:
     feedback: Mapping[str, bytes] = field(default_factory=dict)
     pending: Mapping[str, Pending] = field(default_factory=dict)
     dirty: bool = False
+    proved: bool = True
 
     @property
     def is_live(self) -> bool:
-        """Whether the shard's state is whole."""
+        """Whether the shard's state is whole up to `applied`."""
         return self.status == Status.LIVE
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the state, with the pending writes, holds all that was acknowledged."""
+        return self.is_live and self.proved
 
     @property
     def unmerged(self) -> dict[str, Pending]:
@@ -141,18 +171,29 @@ def decode_lookup(shard: int, answer: Sequence[Any]) -> Lookup:
 class Learners:
     """Reads learners of the live generation."""
 
-    def __init__(self, client: Client, control: ControlLog, timeout_s: float) -> None:
+    def __init__(self, client: Client, control: ControlLog, watch: ShardWatch, timeout_s: float) -> None:
         self._client = client
         self._control = control
+        self._watch = watch
         self._timeout_s = timeout_s
+        self._lookup = OwnScript(_LOOKUP, watch.trust.doubt_all)
 
     def _keys(self, user_id: str) -> ShardKeys:
         state = self._control.state
         return ShardKeys(shard_of(user_id, state.partitions), state.generation)
 
+    async def prepare(self) -> None:
+        """Make the script known, so that the first look-up need not doubt; a server that is away hears of it later."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._lookup.load(self._client)
+        except (RedisError, TimeoutError) as error:
+            logger.warning("look-ups cannot be prepared: %r", error)
+
     async def look_up(self, user_id: str) -> Lookup:
         """Return what stands about a learner. Raises RedisError or TimeoutError."""
-        shard = self._keys(user_id)
+        shard, trust = self._keys(user_id), self._watch.trust
+        doubted_at = trust.doubted_at(shard.shard)
         keys = [
             shard.meta,
             shard.candidates(user_id),
@@ -161,9 +202,10 @@ class Learners:
             shard.pending(user_id),
             shard.dirty,
         ]
-        async with asyncio.timeout(self._timeout_s):
-            answer = await _LOOKUP.run(self._client, keys, [user_id])
-        return decode_lookup(shard.shard, answer)
+        async with self._watch.reaching(shard.shard):
+            answer = await self._lookup.run(self._client, keys, [user_id])
+        found = decode_lookup(shard.shard, answer)
+        return replace(found, proved=trust.is_proved(found.shard, found.applied, doubted_at))
 
     async def look_up_after(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup:
         """Return the first look-up that covers the positions, or the last one before `wait_s` is over."""
@@ -178,8 +220,9 @@ class Learners:
 
     async def embedding(self, user_id: str) -> Embedding | None:
         """Return a learner's embedding, or None if there is none."""
-        async with asyncio.timeout(self._timeout_s):
-            packed: Any = await self._client.get(self._keys(user_id).embedding(user_id))
+        shard = self._keys(user_id)
+        async with self._watch.reaching(shard.shard):
+            packed: Any = await self._client.get(shard.embedding(user_id))
         return unpack_embedding(packed) if packed else None
 
     async def recent(self, limit: int) -> list[str]:
@@ -214,11 +257,3 @@ class Learners:
         answers: list[int] = await pipeline.execute() if users else []
         pairs = zip(users, answers[::2], answers[1::2], strict=True)
         return [user_id for user_id, fields, others in pairs if fields > 1 or others]
-
-    async def applied(self) -> dict[int, int]:
-        """Return the last merged offset of every shard that has a state."""
-        state = self._control.state
-        keys = [ShardKeys(shard, state.generation).meta for shard in range(state.partitions)]
-        async with asyncio.timeout(self._timeout_s):
-            offsets: list[Any] = await asyncio.gather(*(self._client.hget(key, "applied") for key in keys))
-        return {shard: int(offset) for shard, offset in enumerate(offsets) if offset}

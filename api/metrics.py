@@ -33,6 +33,9 @@ class Metrics:
             "coursestream_events_rejected", "Events of a request that were not valid.", registry=self.registry
         )
         self.degraded = Counter("coursestream_degraded_answers", "Answers without the state.", registry=self.registry)
+        self.degraded_shards = Gauge(
+            "coursestream_degraded_shards", "Shards whose learners get degraded answers.", registry=self.registry
+        )
         self.lag = Gauge(
             "coursestream_shard_lag", "Events of learner-events not merged.", ["shard"], registry=self.registry
         )

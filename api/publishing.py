@@ -121,12 +121,7 @@ class Publisher:
     async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> list[bytes]:
         keys = ShardKeys(shard, self._control.state.generation)
         args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
-<<<<<<< HEAD
-        declared = [keys.meta, *(keys.pending(one.user_id) for one in written)]
-        async with self._noting:
-            await _PEND.run(self._client, declared, [TTL_S, *args])
-=======
         declared = [key for one in written for key in (keys.pending(one.user_id), keys.history(one.user_id))]
-        answer: list[bytes] = await _PEND.run(self._client, [keys.meta, *declared], [TTL_S, *args])
+        async with self._noting:
+            answer: list[bytes] = await _PEND.run(self._client, [keys.meta, *declared], [TTL_S, *args])
         return answer
->>>>>>> erasure

@@ -48,7 +48,7 @@ async def dashboard(request: Request, user_id: UserId) -> Response:
         courses=learner_courses(history, found.unmerged, cards),
         state_version=found.state_version,
         lag=services.ends.lag(found.shard, found.applied),
-        degraded=not found.is_live,
+        degraded=not found.is_whole,
     )
     services.metrics.count_answer(answer.degraded)
     return respond(answer)

@@ -21,14 +21,18 @@ async def livez() -> Response:
 
 @router.get("/readyz", responses=answers(Health, "The process can do its work.", public=True))
 async def readyz(request: Request) -> Response:
-    """Say whether Kafka and Redis answer and `control` is followed; 503 names what is missing."""
-    missing = await services_of(request).missing()
-    return respond(Health("not ready", tuple(missing)), 503) if missing else respond(Health("ok"))
+    """Say whether Kafka and Redis answer and `control` is followed; 503 names what is missing.
+
+    Degraded shards are named, and no reason to send requests elsewhere: every process would answer the same.
+    """
+    services = services_of(request)
+    missing, degraded = tuple(await services.missing()), tuple(services.watch.degraded_shards)
+    return respond(Health("not ready" if missing else "ok", missing, degraded), 503 if missing else 200)
 
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
     services = services_of(request)
-    await services.measure_lags()
+    services.measure_shards()
     return Response(services.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

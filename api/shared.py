@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from adapters.redis import Client
+from api.fallback import Fallback
 from recommender.resort import Filters
 from schemas.candidates import Candidate, CandidateList, unpack_candidates
 from schemas.cards import Card, unpack_card
+from schemas.errors import NotReadyError
 from schemas.keys import (
     SHARED_CARDS,
     SHARED_LATEST,
@@ -39,17 +42,26 @@ def facets_of(filters: Filters) -> list[str]:
 
 
 def _made_from(meta: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return what the shared keys were made from, without the nonce of who is writing them."""
-    return {name: value for name, value in meta.items() if name != b"nonce"}
+    """Return what lists and cards were made from, without the nonce of who is writing them."""
+    return {name: value for name, value in meta.items() if name not in (b"nonce", b"similar")}
 
 
 class SharedCache:
     """Popular, trending and latest lists by facet, and cards by course, as they stood last."""
 
-    def __init__(self, client: Client, interval_s: float, timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        interval_s: float,
+        timeout_s: float,
+        find_fallback: Callable[[], Awaitable[Fallback | None]],
+    ) -> None:
         self._client = client
         self._interval_s = interval_s
         self._timeout_s = timeout_s
+        self._find_fallback = find_fallback
+        self._fallback: Fallback | None = None
+        self._is_away = False
         self._made_from: dict[bytes, bytes] = {}
         self._packed: dict[str, dict[str, list[bytes]]] = {kind: {} for kind in KINDS}
         self._lists: dict[bytes, CandidateList] = {}
@@ -63,6 +75,8 @@ class SharedCache:
 
     def lists(self, kind: str, facet: str) -> list[CandidateList]:
         """Return the lists of a kind for a facet; several if the catalogue spells its value in several ways."""
+        if self._fallback and not self._made_from:
+            return [self._fallback.listed] if facet == OVERALL else []
         return [self._unpacked(packed) for packed in self._packed[kind].get(facet, [])]
 
     def overall(self, kind: str) -> CandidateList | None:
@@ -85,24 +99,38 @@ class SharedCache:
         """Return the cards of these courses; unknown courses, and while Redis is away unread ones, are left out."""
         wanted = set(course_ids)
         missing = [course_id for course_id in wanted if course_id not in self._cards]
-        if missing:
+        if missing and not self._is_away:
             try:
                 self._cards.update(await self._read_cards(missing))
             except (RedisError, TimeoutError) as error:
+                self._is_away = True  # nobody waits for it until it answers `run`
                 logger.warning("cards cannot be read: %r", error)
         return {course_id: self._cards[course_id] for course_id in wanted if course_id in self._cards}
 
     async def card(self, course_id: str) -> Card | None:
-        """Return a course's card, or None for an unknown course. Raises RedisError or TimeoutError."""
-        if course_id not in self._cards:
-            self._cards.update(await self._read_cards([course_id]))
+        """Return a course's card, or None for an unknown course. Raises as `_find`."""
+        if course_id not in self._cards and (packed := await self._find(SHARED_CARDS, "catalogue_epoch", course_id)):
+            self._cards[course_id] = unpack_card(packed)
         return self._cards.get(course_id)
 
     async def similar(self, course_id: str) -> CandidateList | None:
-        """Return the courses most like this one, or None for an unknown course. Raises RedisError or TimeoutError."""
-        async with asyncio.timeout(self._timeout_s):
-            packed: Any = await self._client.hget(SHARED_SIMILAR, course_id)
+        """Return the courses most like this one, or None for an unknown course. Raises as `_find`."""
+        packed = await self._find(SHARED_SIMILAR, "similar", course_id)
         return unpack_candidates(packed) if packed else None
+
+    async def _find(self, key: str, written: str, course_id: str) -> bytes | None:
+        """Return a course's field of a shared hash, None for an unknown course.
+
+        Raises NotReadyError while the hash is not written, as `SHARED_META` tells; RedisError; TimeoutError.
+        """
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hget(key, course_id)
+        pipeline.hexists(SHARED_META, written)
+        async with asyncio.timeout(self._timeout_s):
+            packed, is_written = await pipeline.execute()
+        if not is_written:
+            raise NotReadyError("what is known of the courses is being brought back")
+        return bytes(packed) if packed else None
 
     async def _read_cards(self, course_ids: list[str]) -> dict[str, Card]:
         async with asyncio.timeout(self._timeout_s):
@@ -116,13 +144,26 @@ class SharedCache:
             try:
                 await self.refresh()
             except (RedisError, TimeoutError) as error:
+                self._is_away = True
                 logger.warning("the shared lists cannot be read: %r", error)
+            if not (self._made_from or self._fallback):
+                await self._fall_back()
             await asyncio.sleep(self._interval_s)
+
+    async def _fall_back(self) -> None:
+        """Find something to show while nothing was ever seen."""
+        try:
+            self._fallback = await self._find_fallback()
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("the catalogue cannot be read: %r", error)
+        if self._fallback:
+            self._cards = {**self._fallback.cards, **self._cards}
 
     async def refresh(self) -> None:
         """Take in the shared lists if they changed, and forget all cards if the catalogue did."""
         async with asyncio.timeout(self._timeout_s):
             meta: Any = await self._client.hgetall(SHARED_META)
+        self._is_away = False
         seen = _made_from(meta)
         if not seen:  # a Redis that lost everything: what stood last is better than nothing
             return

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -15,6 +16,7 @@ from adapters.redis import Client, connect, end_tasks
 from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
+from api.fallback import read_fallback
 from api.lists import Lists
 from api.log_ends import LogEnds
 from api.logs import hashed
@@ -24,7 +26,9 @@ from api.models import ModelLog
 from api.publishing import Publisher
 from api.search import TitleSearch
 from api.settings import ApiSettings
+from api.shard_watch import ShardWatch
 from api.shared import SharedCache
+from api.trust import Trust
 from schemas.topics import Position
 
 logger: Final = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ class Services:
     client: Client
     control: ModelLog
     ends: LogEnds
+    watch: ShardWatch
     shared: SharedCache
     titles: TitleSearch
     changes: Changes
@@ -72,13 +77,10 @@ class Services:
         except (RedisError, TimeoutError):
             return False
 
-    async def measure_lags(self) -> None:
-        """Bring the metric of the shards' lags up to date, if Redis answers."""
-        try:
-            applied = await self.learners.applied()
-        except (RedisError, TimeoutError):
-            applied = {}
-        self.metrics.set_lags({shard: self.ends.lag(shard, offset) for shard, offset in applied.items()})
+    def measure_shards(self) -> None:
+        """Bring the metrics of the shards up to date."""
+        self.metrics.set_lags({shard: self.ends.lag(shard, offset) for shard, offset in self.watch.applied.items()})
+        self.metrics.degraded_shards.set(len(self.watch.degraded_shards))
 
 
 def services_of(request: Request) -> Services:
@@ -129,7 +131,12 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
         control, ends, log = await _reach_kafka(stack, settings)
         client = connect(settings)
         stack.push_async_callback(client.aclose)
-        shared = SharedCache(client, settings.shared_poll_s, settings.read_timeout_s)
+        find_fallback = partial(read_fallback, settings.kafka_bootstrap_servers)
+        shared = SharedCache(client, settings.shared_poll_s, settings.read_timeout_s, find_fallback)
+        changes = Changes(client, settings.max_streams)
+        watch = ShardWatch(
+            client, control, Trust(ends), settings.shared_poll_s, settings.read_timeout_s, changes.wake_all
+        )
         services = Services(
             settings=settings,
             client=client,
@@ -137,18 +144,21 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             ends=ends,
             shared=shared,
             titles=TitleSearch(client, settings.read_timeout_s),
-            changes=Changes(client, settings.max_streams),
-            learners=Learners(client, control, settings.read_timeout_s),
+            watch=watch,
+            changes=changes,
+            learners=Learners(client, control, watch, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             metrics=metrics,
         )
+        await services.learners.prepare()
         work = {
             "control": control.run(),
             "log-ends": ends.run(),
             "shared-lists": shared.run(),
-            "changes": services.changes.run(),
+            "changes": changes.run(),
+            "shards": watch.run(),
         }
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

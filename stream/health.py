@@ -59,6 +59,7 @@ class Health:
                 ends = await self._reader.end_offsets(partitions) if partitions else {}
                 self._ends = {partition.partition: end for partition, end in ends.items()}
                 await self._owner.check(self._ends, PATIENCE_S)
+                await self._owner.reach()
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
             logger.warning("a dependency does not answer: %r", error)
             return False

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,6 +24,7 @@ from stream.view import ShardView, by_name
 logger: Final = logging.getLogger(__name__)
 
 _PUBLISH: Final = Script(Path(__file__).with_name("publish.lua"))
+_PATIENCE_S: Final = 15.0
 OLDEST_SHARE: Final = 0.1
 """Share of a round for the oldest marks: the busy starve nobody."""
 
@@ -80,6 +81,16 @@ def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], 
     found = serving.recommender.rank([one.learner for one in own], limit)
     by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
     return [part for one in learners for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
+
+
+async def _in_time(work: Awaitable[bool]) -> bool:
+    """Await work on a shard; one whose server is away must not hold up the others: its marks stay."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await work
+    except TimeoutError:
+        logger.warning("a shard was not refreshed within %.0f s", _PATIENCE_S)
+        return False
 
 
 class Refresher:
@@ -206,9 +217,9 @@ class Refresher:
 
     async def _round(self, shards: Sequence[Shard], serving: Serving) -> bool:
         """Refresh a batch of every shard's marks, and some of a sweep behind them; answer whether anything was done."""
-        done = await asyncio.gather(*(self._refresh_shard(shard, serving) for shard in shards))
+        done = await asyncio.gather(*(_in_time(self._refresh_shard(shard, serving)) for shard in shards))
         batch = self._batch // 4 if any(done) else self._batch
-        return await self._sweep_next(shards, serving, batch) or any(done)
+        return await _in_time(self._sweep_next(shards, serving, batch)) or any(done)
 
     async def run(self, shards: Callable[[], Sequence[Shard]], room: ServingRoom) -> None:
         """Refresh for ever; without anything to do, wait until woken, and look again every half second."""

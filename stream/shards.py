@@ -13,11 +13,12 @@ from typing import Final, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
 
 from adapters.follow import ControlLog
 from adapters.kafka import open_reader
 from adapters.records import Record
-from adapters.redis import Client, patiently
+from adapters.redis import Client, is_passing, patiently
 from schemas.errors import LogTruncatedError
 from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status
@@ -32,6 +33,8 @@ logger: Final = logging.getLogger(__name__)
 
 BACKLOG: Final = 5_000
 """Records of a shard that a filler merges sooner than the agent would: it first has to connect, but is much faster."""
+PATIENCE_S: Final = 2.0
+"""The agent waits so long for a server that is away; then its shards wait alone, and those of others go on."""
 
 
 class StateChangedError(Exception):
@@ -105,6 +108,13 @@ class ShardOwner:
         """Return the shards that are whole, up to some end of the log: their lists are refreshed."""
         return [shard for shard in self.shards.values() if shard.phase != Phase.FILLING]
 
+    def shards_to_refresh(self, at_once: int) -> list[Shard]:
+        """Return the open shards, of those that are rebuilt the first few: they get whole one by one."""
+        opened = self.open_shards()
+        rebuilt = [shard for shard in opened if shard.meta.status == Status.BUILDING]
+        later = {shard.partition for shard in rebuilt[at_once:]}
+        return [shard for shard in opened if shard.partition not in later]
+
     def assign(self, partitions: Sequence[int]) -> None:
         """Own these partitions and no others."""
         self.release()
@@ -142,16 +152,22 @@ class ShardOwner:
             if shard is None or shard.phase != Phase.OPEN:
                 return
             run = join_run(batch, batch[0].offset, batch[-1].offset, self._control.state)
-            answer = await self._merge(shard, shard.view, run, self._want_firsts())
+            try:
+                answer = await self._merge(shard, shard.view, run, self._want_firsts(), PATIENCE_S)
+            except RedisError as error:
+                self._wait_for(shard, error)
+                return
             if answer.status != "OK":
                 logger.warning("shard %d answered %s at offset %d", partition, answer.status, run.first)
                 self.refill(shard)
                 return
 
-    async def _merge(self, shard: Shard, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
+    async def _merge(
+        self, shard: Shard, view: ShardView, run: Run, want_firsts: bool = False, for_s: float = float("inf")
+    ) -> MergeAnswer:
         if run.dead:
             await write_dead_letters(self._producer, run.dead)
-        answer = await patiently(lambda: merge_run(self._client, view, run, want_firsts))
+        answer = await patiently(lambda: merge_run(self._client, view, run, want_firsts), for_s)
         if answer.status == "OK":
             shard.advance(run.last)
             self._merged(shard, run, answer)
@@ -208,15 +224,34 @@ class ShardOwner:
 
     async def check(self, ends: dict[int, int], patience_s: float) -> None:
         """Refill open shards whose state is not the one known, or that for too long do not stand where the log ends."""
-        now = asyncio.get_running_loop().time()
-        for shard in [one for one in self.open_shards() if one.phase == Phase.OPEN]:
-            known = shard.applied
-            meta = await read_meta(self._client, shard.view.keys)
-            is_lost = meta is None or meta.nonce != shard.view.nonce or meta.applied < known
-            is_off = ends.get(shard.partition, known + 1) != known + 1 and now - shard.advanced_at > patience_s
-            if is_lost or is_off:
-                logger.warning("shard %d: %s; filling it", shard.partition, "state lost" if is_lost else "off the end")
-                self.refill(shard)
-            elif ends.get(shard.partition, 0) - known > BACKLOG:
-                logger.info("shard %d is far behind; filling it", shard.partition)
-                self.refill(shard)
+        fed = [shard for shard in self.open_shards() if shard.phase == Phase.OPEN]
+        await asyncio.gather(*(self._check_shard(shard, ends, patience_s) for shard in fed))
+
+    async def reach(self) -> None:
+        """Raise RedisError unless the servers of all owned shards answer: in a cluster one may be away alone."""
+        keys = [ShardKeys(partition, self._control.state.generation).meta for partition in self.shards]
+        await asyncio.gather(*(self._client.exists(key) for key in keys))
+
+    async def _check_shard(self, shard: Shard, ends: dict[int, int], patience_s: float) -> None:
+        now, known = asyncio.get_running_loop().time(), shard.applied
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                meta = await read_meta(self._client, shard.view.keys)
+        except (RedisError, TimeoutError) as error:
+            self._wait_for(shard, error)
+            return
+        is_lost = meta is None or meta.nonce != shard.view.nonce or meta.applied < known
+        is_off = ends.get(shard.partition, known + 1) != known + 1 and now - shard.advanced_at > patience_s
+        if is_lost or is_off:
+            logger.warning("shard %d: %s; filling it", shard.partition, "state lost" if is_lost else "off the end")
+            self.refill(shard)
+        elif ends.get(shard.partition, 0) - known > BACKLOG:
+            logger.info("shard %d is far behind; filling it", shard.partition)
+            self.refill(shard)
+
+    def _wait_for(self, shard: Shard, error: RedisError | TimeoutError) -> None:
+        """Leave a shard whose server is away to its filler, which waits; raise an error that is no absence."""
+        if isinstance(error, RedisError) and not is_passing(error):
+            raise error
+        logger.warning("shard %d is away: %r; filling it once it is back", shard.partition, error)
+        self.refill(shard)

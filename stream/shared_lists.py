@@ -41,6 +41,7 @@ HOLD_S: Final = 120.0
 """A shard that is longer in being rebuilt no longer keeps popularity as it was."""
 _CHUNK: Final = 500
 _INCOMING_S: Final = 60
+_LOOK_S: Final = 0.5
 
 Counts = dict[str, dict[int, int]]
 
@@ -132,9 +133,12 @@ async def _write_lists(client: Client, serving: Serving) -> None:
         await replace_hash(client, key, packed)
 
 
-async def _write_courses(client: Client, serving: Serving, catalogue: Mapping[str, Course]) -> None:
+async def _write_similar(client: Client, serving: Serving, catalogue: Mapping[str, Course]) -> None:
     similar = await asyncio.to_thread(_similar, serving.recommender, catalogue, serving.epochs)
     await replace_hash(client, SHARED_SIMILAR, similar)
+
+
+async def _write_cards(client: Client, serving: Serving, catalogue: Mapping[str, Course]) -> None:
     sketches = await asyncio.to_thread(sketches_of, serving.recommender.universe)
     cards = {
         course_id: pack_card(card_of(course, sketches.get(course_id, b""))) for course_id, course in catalogue.items()
@@ -145,8 +149,9 @@ async def _write_courses(client: Client, serving: Serving, catalogue: Mapping[st
 async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str, Course], counted: str) -> None:
     """Write the shared keys that are not made from this serving and these counts yet.
 
-    `counted` names the counts (what every shard had applied); `SHARED_META` remembers what stands. It is written last
-    and only if it still has the nonce that was set first: else Redis was emptied meanwhile, or another worker writes.
+    `counted` names the counts (what every shard had applied); `SHARED_META` remembers what stands. It is written behind
+    what it names, and only if it still has the nonce that was set first: else Redis was emptied meanwhile, or another
+    worker writes. Readers of an emptied Redis wait for cards and lists, so they come first; similar courses take long.
     """
     nonce = secrets.token_hex(16)
     await client.hset(SHARED_META, "nonce", nonce)
@@ -156,11 +161,17 @@ async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str,
     made_from = {"model_epoch": str(model_epoch), "catalogue_epoch": str(catalogue_epoch)}
     same_epochs = all(stood.get(name) == value for name, value in made_from.items())
     if not same_epochs:
-        await _write_courses(client, serving, catalogue)
+        await _write_cards(client, serving, catalogue)
     if not same_epochs or stood.get("counted") != counted:
         await _write_lists(client, serving)
-        fields = {**made_from, "counted": counted}
-        await GUARDED.run(client, [SHARED_META], [nonce, *(part for pair in fields.items() for part in pair)])
+        await _remember(client, nonce, {**made_from, "counted": counted})
+    if stood.get("similar") != (epochs := f"{model_epoch} {catalogue_epoch}"):
+        await _write_similar(client, serving, catalogue)
+        await _remember(client, nonce, {"similar": epochs})
+
+
+async def _remember(client: Client, nonce: str, fields: Mapping[str, str]) -> None:
+    await GUARDED.run(client, [SHARED_META], [nonce, *(part for pair in fields.items() for part in pair)])
 
 
 class SharedLists:
@@ -190,3 +201,11 @@ class SharedLists:
         if is_writer and serving:
             courses = dict(self._catalogue.courses)
             await patiently(lambda: write_shared(self._client, serving, courses, self._counted))
+
+    async def pause(self, interval_s: float) -> None:
+        """Wait until it is time for the next update: now, if the shared keys are gone."""
+        end_s = time.monotonic() + interval_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            await asyncio.sleep(min(left_s, _LOOK_S))
+            if not await patiently(lambda: self._client.exists(SHARED_META)):
+                return

@@ -25,6 +25,9 @@ from stream.settings import StreamSettings
 from stream.shards import Flow, Phase, Shard, ShardOwner
 from stream.shared_lists import SharedLists
 
+REBUILT_AT_ONCE: Final = 2
+"""Shards whose first lists are computed together: one is read and written while the other is computed."""
+
 logger: Final = logging.getLogger(__name__)
 
 
@@ -78,7 +81,7 @@ class Worker:
         self._start("control", self.control.run)
         self._start("courses", self._catalogue.run)
         self._start("serving", lambda: self._room.run(settings.catalogue_interval_s, self._refresher.wake))
-        self._start("refresh", lambda: self._refresher.run(self._owner.open_shards, self._room))
+        self._start("refresh", lambda: self._refresher.run(self._shards_to_refresh, self._room))
         self._start("health", lambda: health.run(settings.check_interval_s))
         self._start("shared", self._share)
         self._start("quality", self._quality.run)
@@ -123,6 +126,10 @@ class Worker:
         await take_activity(self._client, self._producer, self.control.state, views, records)
         self._refresher.wake()
 
+    def _shards_to_refresh(self) -> list[Shard]:
+        """Without a model there is nothing to compute: then all of them just go live."""
+        return self._owner.shards_to_refresh(REBUILT_AT_ONCE if self._room.current else len(self._owner.shards))
+
     def _merged(self, shard: Shard, run: Run, answer: MergeAnswer) -> None:
         metrics.MERGED.inc(run.num_records)
         metrics.DEAD.inc(len(run.dead))
@@ -148,4 +155,4 @@ class Worker:
             await self._shared.update(is_writer=0 in self._owner.shards)
             metrics.MODEL_EPOCH.set(self._room.current.model_epoch if self._room.current else -1)
             metrics.MODEL_FAILURES.set(self._room.load_failures)
-            await asyncio.sleep(self._settings.shared_interval_s)
+            await self._shared.pause(self._settings.shared_interval_s)

@@ -1,10 +1,13 @@
 """The real API as a process of its own, before a real Kafka, over a Redis that a test may fill, empty and stop."""
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,7 +17,7 @@ import jwt
 import msgspec
 from redis import Redis
 
-from adapters.kafka import shard_of
+from adapters.kafka import end_offsets, open_reader, shard_of
 from deploy.ports import free_port
 from recommender.shared import FACETS
 from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
@@ -30,6 +33,7 @@ from schemas.keys import (
     ShardKeys,
 )
 from schemas.meta import HEADER_FIELD, Header, pack_header
+from schemas.topics import LEARNER_EVENTS
 from tests.servers import running_redis
 
 SECRET: Final = "a secret of the tests, 32 bytes or more"
@@ -47,9 +51,25 @@ def bearer(subject: str = "tester", scope: str = EVERYTHING) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(subject, scope)}"}
 
 
+_log: list[str] = []
+"""The Kafka of the API that was started last: where its log ends, a shard has merged everything."""
+
+
+async def _ends(bootstrap_servers: str) -> dict[int, int]:
+    async with open_reader(bootstrap_servers) as reader:
+        return {place.partition: end for place, end in (await end_offsets(reader, LEARNER_EVENTS)).items()}
+
+
+def log_ends() -> dict[int, int]:
+    """Return where each partition of the log ends."""
+    with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of his own
+        return thread.submit(asyncio.run, _ends(_log[-1])).result()
+
+
 @contextmanager
 def running_api(bootstrap_servers: str, redis_url: str, **environment: str) -> Iterator[httpx.Client]:
     """Run the API and return a client that may do everything."""
+    _log.append(bootstrap_servers)
     port = free_port()
     settings = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
@@ -113,10 +133,12 @@ class State:
         """Return the keys of a learner's shard."""
         return ShardKeys(shard_of(user_id, PARTITIONS), 0)
 
-    def open_shards(self, applied: int = -1, status: str = "live") -> None:
-        """Give every shard a meta."""
+    def open_shards(self, applied: int | None = None, status: str = "live") -> None:
+        """Give every shard a meta that says it is merged up to `applied`, or to where the log ends."""
+        ends = log_ends()
         for shard in range(PARTITIONS):
-            fields: dict[Any, Any] = {"generation": 0, "status": status, "nonce": "0" * 32, "applied": applied}
+            offset = ends.get(shard, 0) - 1 if applied is None else applied
+            fields: dict[Any, Any] = {"generation": 0, "status": status, "nonce": "0" * 32, "applied": offset}
             self.redis.hset(ShardKeys(shard, 0).meta, mapping=fields)
 
     def set_applied(self, user_id: str, applied: int) -> None:
@@ -160,7 +182,7 @@ class State:
         pipeline.hset(SHARED_SIMILAR, mapping=similar)
         packed: dict[Any, Any] = {card.course_id: pack_card(card) for card in cards}
         pipeline.hset(SHARED_CARDS, mapping=packed)
-        made_from: dict[Any, Any] = {"model_epoch": self._model_epoch, "catalogue_epoch": epoch}
+        made_from: dict[Any, Any] = {"model_epoch": self._model_epoch, "catalogue_epoch": epoch, "similar": "0 0"}
         pipeline.hset(SHARED_META, mapping=made_from)
         pipeline.execute()
 
@@ -181,3 +203,31 @@ class Switched:
     def off(self) -> None:
         """Kill the server."""
         self._running.close()
+
+    @property
+    def _appended(self) -> Path:
+        """The file that commands are appended to."""
+        return max(self._folder.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
+
+    def size(self) -> int:
+        """Return how much was appended so far: a moment that `lose_since` may go back to."""
+        return self._appended.stat().st_size
+
+    def lose_since(self, size: int) -> None:
+        """Kill the server and start it again without what was appended since: that never reached the disk."""
+        self.off()
+        assert self.size() > size, "nothing was written that could be lost"
+        os.truncate(self._appended, size)
+        self.on()
+
+    def save(self, backup: Path) -> None:
+        """Copy what is on disk."""
+        shutil.copytree(self._folder / "appendonlydir", backup)
+
+    def replace(self, backup: Path | None) -> None:
+        """Kill the server and start it again over a backup, or over an empty disk."""
+        self.off()
+        shutil.rmtree(self._folder / "appendonlydir")
+        if backup:
+            shutil.copytree(backup, self._folder / "appendonlydir")
+        self.on()

@@ -246,7 +246,7 @@ def test_lag_is_what_the_log_has_beyond_applied(api: httpx.Client, state: State)
     until(lambda: recommended(api, "lagging")["lag"] == 1)
     state.set_applied("lagging", position.offset)
     assert recommended(api, "lagging")["lag"] == 0
-    assert f'coursestream_shard_lag{{shard="{position.partition}"}} 0.0' in api.get("/metrics").text
+    until(lambda: f'coursestream_shard_lag{{shard="{position.partition}"}} 0.0' in api.get("/metrics").text)
 
 
 def test_an_embedding_is_read(api: httpx.Client, state: State, model_epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ class System:
     folder: Path
     partitions: int = PARTITIONS
     bundle_url: str = ""
+    redis_url: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
@@ -58,7 +60,8 @@ class System:
         """What every process is told."""
         return Connections(
             kafka_bootstrap_servers=self.stack.bootstrap_servers,
-            redis_url=self.stack.redis_url,
+            redis_url=self.redis_url or self.stack.redis_url,
+            redis_cluster="REDIS_CLUSTER" in self.settings,
             bundle_url=self.bundle_url or str(self.bundles),
             bundle_cache=self.folder / "bundle-cache",
         )
@@ -142,10 +145,15 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path, workers: Iterable[str], bundle_url: str = "", **settings: str) -> Iterator[System]:
-    """Start a stack with a catalogue and a live model, and workers over it; all end with the context."""
+def running_system(
+    folder: Path, workers: Iterable[str], bundle_url: str = "", redis_url: str = "", **settings: str
+) -> Iterator[System]:
+    """Start a stack with a catalogue and a live model, and workers over it; all end with the context.
+
+    `redis_url`: a Redis of the test's own, to be used in place of the stack's.
+    """
     with embedded(folder / "state", partitions=PARTITIONS) as stack:
-        system = System(stack, folder, bundle_url=bundle_url, settings=settings)
+        system = System(stack, folder, bundle_url=bundle_url, redis_url=redis_url, settings=settings)
         try:
             for worker_id in workers:
                 system.start(worker_id)
@@ -165,6 +173,19 @@ async def _furnish(system: System) -> None:
     await append_control(system.stack.bootstrap_servers, *going_live(manifest))
     async with connected(system) as (client, _):
         await system.caught_up(client)
+
+
+@contextmanager
+def paused(system: System) -> Iterator[None]:
+    """Hold all workers up, as a stopped machine would."""
+    workers = list(system.processes.values())
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from adapters.redis import MOST_CONNECTIONS, Client
 from api.event_log import EventLog
 from api.lookup import Learners, Lookup
 from api.publishing import NOTES_AT_ONCE, PendingWrite, Publisher, pending_write
+from api.shard_watch import ShardWatch
+from api.trust import Trust
 from schemas.candidates import CandidateList, Version, pack_candidates
 from schemas.control import ControlState
 from schemas.events import AnyEvent, Dropped, Enrolled, Feedback, ProfileUpdated, Viewed
@@ -32,9 +34,33 @@ def control() -> ControlLog:
     return log
 
 
+class Log:
+    """Where the log ends, once somebody has read it."""
+
+    def __init__(self) -> None:
+        self.end: int | None = 0
+        self.hurried = 0
+
+    def end_since(self, shard: int, moment: float) -> int | None:
+        """Return the end."""
+        assert shard == 0 and moment > 0
+        return self.end
+
+    def hurry(self) -> None:
+        """Count that it is wanted."""
+        self.hurried += 1
+
+
 @pytest.fixture
-def learners(client: Client, control: ControlLog) -> Learners:
-    return Learners(client, control, timeout_s=5)
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def learners(client: Client, control: ControlLog, log: Log) -> Learners:
+    learners = Learners(client, control, ShardWatch(client, control, Trust(log), 1, 5), timeout_s=5)
+    await learners.prepare()
+    return learners
 
 
 @pytest.fixture
