@@ -11,17 +11,19 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from adapters.follow import ControlLog
 from adapters.kafka import open_reader
 from adapters.records import Record
 from adapters.redis import Client, patiently
+from adapters.topic_ids import read_topic_id
 from schemas.errors import LogTruncatedError
 from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status
 from schemas.topics import LEARNER_EVENTS
+from stream import metrics
 from stream.dead_letters import write_dead_letters
 from stream.merge import MergeAnswer, Run, join_run, merge_run
 from stream.runs import read_runs, runs_of
@@ -60,6 +62,9 @@ class Shard:
         self.view: ShardView
         self.meta: Meta
         self.applied = -1
+        self.log = ""
+        self.begin = 0
+        self.is_opening = False
         self.advanced_at = asyncio.get_running_loop().time()
         self.filling: asyncio.Task[None] | None = None
 
@@ -118,6 +123,7 @@ class ShardOwner:
         """Fill a shard from what it has applied to the end of the log, then open it."""
         if self._owns(shard) and (shard.filling is None or shard.filling.done()):
             shard.phase = Phase.FILLING
+            metrics.REFILLS.inc()
             shard.filling = asyncio.create_task(self._fill(shard), name=f"fill-{shard.partition}")
 
     def _owns(self, shard: Shard) -> bool:
@@ -162,6 +168,7 @@ class ShardOwner:
             except StateChangedError:
                 logger.warning("shard %d changed while it was filled; filling it again", shard.partition)
             except LogTruncatedError as error:
+                metrics.LOG_LOSSES.inc()
                 logger.error("ALARM: %s; shard %d is rebuilt from what is left of the log", error, shard.partition)
                 lost = True
                 continue
@@ -177,21 +184,37 @@ class ShardOwner:
         """Merge from `applied + 1` to the end that the log has now; return that end."""
         partition = TopicPartition(LEARNER_EVENTS, shard.partition)
         async with open_reader(self._bootstrap_servers) as reader:
-            begin: int = (await reader.beginning_offsets([partition]))[partition]
-            end: int = (await reader.end_offsets([partition]))[partition]
-            keys = ShardKeys(shard.partition, self._control.state.generation)
-            view, meta = await patiently(lambda: open_shard(self._client, keys, begin, lost))
-            if meta.status in (Status.WIPING, Status.RETIRED):
-                raise StateChangedError
-            if not begin <= meta.applied + 1 <= end:
-                raise LogTruncatedError(
-                    f"{LEARNER_EVENTS}:{shard.partition} holds {begin} to {end}, the state has applied {meta.applied}"
-                )
-            shard.view, shard.meta, shard.applied = view, meta, meta.applied
-            async for run in read_runs(reader, partition, meta.applied + 1, end, self._control):
+            shard.is_opening = True
+            try:
+                end = await self._open(shard, reader, partition, lost)
+            finally:
+                shard.is_opening = False
+            view = shard.view
+            async for run in read_runs(reader, partition, shard.applied + 1, end, self._control):
                 answer = await self._merge(shard, view, run)
                 if answer.status != "OK":
                     raise StateChangedError
+        return end
+
+    async def _open(self, shard: Shard, reader: AIOKafkaConsumer, partition: TopicPartition, lost: bool) -> int:
+        """Take the shard's state into these hands, if the log goes on from it; return where the log ends."""
+        log = await read_topic_id(reader, LEARNER_EVENTS)  # first: a topic made anew after it is found by the timer
+        begin: int = (await reader.beginning_offsets([partition]))[partition]
+        end: int = (await reader.end_offsets([partition]))[partition]
+        keys = ShardKeys(shard.partition, self._control.state.generation)
+        view, meta = await patiently(lambda: open_shard(self._client, keys, begin, lost))
+        if meta.status in (Status.WIPING, Status.RETIRED):
+            raise StateChangedError
+        if meta.log and log and meta.log != log:
+            raise LogTruncatedError(f"{partition.topic}:{partition.partition} was made anew, as topic {log}")
+        if not begin <= meta.applied + 1 <= end:
+            raise LogTruncatedError(
+                f"{partition.topic}:{partition.partition} holds {begin} to {end}, the state has applied {meta.applied}"
+            )
+        if log and meta.log != log and not await patiently(lambda: view.guarded(self._client, log=log)):
+            raise StateChangedError
+        shard.view, shard.meta, shard.applied = view, meta, meta.applied
+        shard.log, shard.begin = log, begin
         return end
 
     def raise_failures(self) -> None:
@@ -200,14 +223,18 @@ class ShardOwner:
             if shard.filling and shard.filling.done() and not shard.filling.cancelled():
                 shard.filling.result()
 
-    async def check(self, ends: dict[int, int], patience_s: float) -> None:
-        """Refill open shards whose state is not the one known, or that for too long do not stand where the log ends."""
+    async def check(self, ends: dict[int, int], patience_s: float, log: str = "") -> None:
+        """Refill open shards whose state is not the one known, or whose log is not (`log` is the topic's id), or that
+        for too long do not stand where the log ends.
+        """
         now = asyncio.get_running_loop().time()
         for shard in self.open_shards():
             known = shard.applied
             meta = await read_meta(self._client, shard.view.keys)
             is_lost = meta is None or meta.nonce != shard.view.nonce or meta.applied < known
             is_off = ends.get(shard.partition, known + 1) != known + 1 and now - shard.advanced_at > patience_s
-            if is_lost or is_off:
-                logger.warning("shard %d: %s; filling it", shard.partition, "state lost" if is_lost else "off the end")
+            is_anew = bool(log and shard.log and log != shard.log)
+            if is_lost or is_off or is_anew:
+                why = "state lost" if is_lost else "log made anew" if is_anew else "off the end"
+                logger.warning("shard %d: %s; filling it", shard.partition, why)
                 self.refill(shard)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,11 +63,10 @@ class System:
             bundle_cache=self.folder / "bundle-cache",
         )
 
-    def start(self, worker_id: str) -> None:
-        """Start a worker; its log goes on where an earlier one's ended."""
+    def environment(self, worker_id: str) -> dict[str, str]:
+        """Return a worker's settings."""
         connections = self.connections
-        environment = {
-            **os.environ,
+        return {
             **_QUICK,
             "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
             "REDIS_URL": connections.redis_url,
@@ -77,10 +76,14 @@ class System:
             "READY_FILE": str(self.folder / f"{worker_id}.ready"),
             **self.settings,
         }
+
+    def start(self, worker_id: str, program: Sequence[str] = ("stream",), **settings: str) -> None:
+        """Start a worker; its log goes on where an earlier one's ended."""
+        environment = {**os.environ, **self.environment(worker_id), **settings}
         dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
             self.processes[worker_id] = subprocess.Popen(
-                (*dies_with_us, sys.executable, "-m", "stream"),
+                (*dies_with_us, sys.executable, "-m", *program),
                 env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -144,8 +147,23 @@ class System:
 @contextmanager
 def running_system(folder: Path, workers: Iterable[str], bundle_url: str = "", **settings: str) -> Iterator[System]:
     """Start a stack with a catalogue and a live model, and workers over it; all end with the context."""
-    with embedded(folder / "state", partitions=PARTITIONS) as stack:
-        system = System(stack, folder, bundle_url=bundle_url, settings=settings)
+    with _running(folder, workers, PARTITIONS, bundle_url, settings) as running:
+        yield running
+
+
+@contextmanager
+def wide_system(folder: Path, workers: Iterable[str], partitions: int, **settings: str) -> Iterator[System]:
+    """Start the same over so many shards."""
+    with _running(folder, workers, partitions, "", settings) as running:
+        yield running
+
+
+@contextmanager
+def _running(
+    folder: Path, workers: Iterable[str], partitions: int, bundle_url: str, settings: dict[str, str]
+) -> Iterator[System]:
+    with embedded(folder / "state", partitions=partitions) as stack:
+        system = System(stack, folder, partitions, bundle_url, settings)
         try:
             for worker_id in workers:
                 system.start(worker_id)
