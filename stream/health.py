@@ -51,6 +51,7 @@ class Health:
         self._pulse = pulse
         self._ends: dict[TopicPartition, int] = {}
         self._has_shards = False
+        self._has_joined = False
         self._filled: dict[int, int] = {}
         self._rounds = -1
         self._read: list[int] = []
@@ -89,6 +90,7 @@ class Health:
                 owned = set(owner.shards)
                 holds = await self._parts.group.holds(owned, self._parts.partitions)
                 self._has_shards = bool(owned) and holds
+                self._has_joined |= self._has_shards
                 await self._look_at_log()
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
             logger.warning("a dependency does not answer: %r", error)
@@ -134,7 +136,8 @@ class Health:
             Sign.REFRESH: self._refresher_turns(),
             Sign.FOLLOW: self._followers_read(),
             Sign.SLOW: not (parts.room.is_loading or is_opening),
-            Sign.GROUP: self._has_shards,
+            Sign.GROUP: self._has_shards or not self._has_joined,
+            Sign.JOIN: self._has_joined,
         }
         return {sign for sign, is_well in found.items() if is_well}
 

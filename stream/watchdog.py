@@ -17,6 +17,7 @@ from typing import Final
 logger: Final = logging.getLogger(__name__)
 
 UNASSIGNED_S: Final = 60.0
+JOIN_S: Final = 180.0
 SLOW_S: Final = 600.0
 CHECK_S: Final = 15.0
 """What a check may take beyond the limit: it waits for dependencies."""
@@ -36,11 +37,12 @@ class Sign(StrEnum):
     FOLLOW = "control or courses has grown, and was not read"
     SLOW = "a model has been loading, or a lost state been wiped,"
     GROUP = "the group has given no partition, or others than are owned,"
+    JOIN = "the group could not be joined"
 
 
 def limits_s(stall_s: float) -> dict[Sign, float]:
     """Return how long each sign may be missing."""
-    own = {Sign.CHECK: stall_s + CHECK_S, Sign.SLOW: SLOW_S, Sign.GROUP: UNASSIGNED_S}
+    own = {Sign.CHECK: stall_s + CHECK_S, Sign.SLOW: SLOW_S, Sign.GROUP: UNASSIGNED_S, Sign.JOIN: JOIN_S}
     return {sign: own.get(sign, stall_s) for sign in Sign}
 
 
@@ -60,9 +62,14 @@ class Pulse:
             self.seen_at[sign] = min(seen_at + seconds, now)
 
     def complaint(self, now: float, limits: Mapping[Sign, float]) -> str:
-        """Return what is wrong, empty if nothing is."""
+        """Return what is wrong, empty if nothing is.
+
+        A sign is missing only as far as somebody looked: a blocked loop checks nothing, and a check that hangs sees
+        nothing.
+        """
+        looked_at = {Sign.LOOP: now, Sign.CHECK: self.seen_at[Sign.LOOP]}
         for sign, limit_s in limits.items():
-            missing_s = now - self.seen_at[sign]
+            missing_s = looked_at.get(sign, self.seen_at[Sign.CHECK]) - self.seen_at[sign]
             if missing_s > limit_s:
                 return f"{sign} for {missing_s:.0f} s"
         return ""

@@ -19,13 +19,14 @@ import faust
 
 import stream.app
 from adapters.follow import ControlLog
+from adapters.redis import Script
 from stream import merge, refresh, watchdog
 from stream.faust_driver import FaustFlow
 from stream.health import Health
 from stream.serving import ServingRoom
 from stream.worker import Worker
 
-SHORT_S: Final = 4.0
+SHORT_S: Final = 6.0
 SESSION_S: Final = 6
 """The broker allows no shorter one."""
 
@@ -37,9 +38,14 @@ class Fault:
         self._go, self._done = folder / "go", folder / f"{kind}.done"
         self._waits = waits
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come."""
+        return self._done.exists()
+
     def comes(self) -> bool:
         """Whether it comes now."""
-        if self._done.exists() or (self._waits and not self._go.exists()):
+        if self.is_over or (self._waits and not self._go.exists()):
             return False
         self._done.touch()
         return True
@@ -69,11 +75,6 @@ def plant_async(owner: Any, name: str, fault: Fault, harm: Callable[[], Awaitabl
         return await original(*args, **named)
 
     setattr(owner, name, planted)
-
-
-def shorten(limit: str) -> None:
-    """Make one of the watchdog's own limits short."""
-    setattr(watchdog, limit, SHORT_S)
 
 
 def deadlock() -> None:
@@ -124,6 +125,8 @@ def _plant_outside(fault: Fault) -> None:
 
     async def drop() -> None:
         thread: Any = apps[0].consumer._thread
+        while thread._consumer is None:  # noqa: ASYNC110 - Faust signals nothing
+            await asyncio.sleep(0.1)
         coordinator = thread._consumer._coordinator
         for name in ("_coordination_task", "_heartbeat_task"):
             thread.thread_loop.call_soon_threadsafe(getattr(coordinator, name).cancel)
@@ -131,30 +134,35 @@ def _plant_outside(fault: Fault) -> None:
     plant_async(Health, "_check", fault, drop)
 
 
+def _plant_stop(script: Script, fault: Fault) -> None:
+    """Have the process stopped with what it was about to send in its hands."""
+    _keep_app()
+    plant_async(script, "run", fault, stop)
+
+
+_PLANTS: Final[dict[str, Callable[[Fault], None]]] = {
+    "loop": lambda fault: plant(Health, "_check", fault, block),
+    "compute": lambda fault: plant(refresh, "_compute", fault, deadlock),
+    "agent": lambda fault: plant_async(Worker, "take", fault, vanish),
+    "deaf": lambda fault: plant_async(Worker, "take", fault, hang),
+    "filler": lambda fault: plant_async(FaustFlow, "pause", fault, hang),
+    "loader": lambda fault: plant(ServingRoom, "_load", fault, deadlock),
+    "follower": lambda fault: plant_async(ControlLog, "_poll", fault, hang),
+    "outside": _plant_outside,
+    "frozen": lambda _: None,  # by the test
+    "merging": lambda fault: _plant_stop(merge._MERGE, fault),
+    "publishing": lambda fault: _plant_stop(refresh._PUBLISH, fault),
+}
+
+
 def plant_kind(kind: str, folder: Path) -> None:
-    """Plant one of the faults."""
+    """Plant one of the faults, if it has not come yet, with the limit and the session it is found by made short."""
     fault = Fault(kind, folder, waits=kind != "filler")
-    match kind:
-        case "loop":
-            plant(Health, "_check", fault, block)
-        case "compute":
-            plant(refresh, "_compute", fault, deadlock)
-        case "agent":
-            plant_async(Worker, "take", fault, vanish)
-        case "filler":
-            plant_async(FaustFlow, "pause", fault, hang)
-        case "loader":
-            shorten("SLOW_S")
-            plant(ServingRoom, "_load", fault, deadlock)
-        case "follower":
-            plant_async(ControlLog, "_poll", fault, hang)
-        case "outside":
-            shorten("UNASSIGNED_S")
-            _plant_outside(fault)
-        case "merging" | "publishing":
-            _keep_app()
-            script = {"merging": merge._MERGE, "publishing": refresh._PUBLISH}[kind]
-            plant_async(script, "run", fault, stop)
+    if fault.is_over:
+        return
+    if limit := {"loader": "SLOW_S", "outside": "UNASSIGNED_S"}.get(kind):
+        setattr(watchdog, limit, SHORT_S)
+    _PLANTS[kind](fault)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from adapters.follow import append_control
+from adapters.redis import end_tasks
 from deploy import keeper
 from deploy.keeper import Child
 from deploy.log_lines import LogLines
@@ -28,15 +29,17 @@ from tests.waiting import until
 
 STALL_S: Final = 6.0
 FOUND: Final = {
-    "loop": Sign.LOOP,
-    "compute": Sign.REFRESH,
-    "agent": Sign.DELIVERY,
-    "filler": Sign.MERGE,
-    "loader": Sign.SLOW,
-    "follower": Sign.FOLLOW,
-    "outside": Sign.GROUP,
-    "frozen": None,  # nothing of the process runs: its supervisor finds it
+    "loop": f"watchdog: {Sign.LOOP} for ",
+    "compute": f"watchdog: {Sign.REFRESH} for ",
+    "deaf": f"watchdog: {Sign.DELIVERY} for ",
+    "filler": f"watchdog: {Sign.MERGE} for ",
+    "loader": f"watchdog: {Sign.SLOW} for ",
+    "follower": f"watchdog: {Sign.FOLLOW} for ",
+    "outside": f"watchdog: {Sign.GROUP} for ",
+    "agent": "CRITICAL stream.app the worker ends",
+    "frozen": "frozen has shown no life for ",  # nothing of the process runs: its supervisor finds it
 }
+"""What is said of each way to stall."""
 PATIENCE_S: Final = 240.0
 
 
@@ -83,24 +86,28 @@ async def events(system: System) -> AsyncIterator[None]:
 
 
 class Watch:
-    """Notes when each stall came, and when what was said of it."""
+    """Notes how long after each stall came it was found."""
 
     def __init__(self, folder: Path, said: io.StringIO) -> None:
         self._folder, self._said = folder, said
         self.seconds: dict[str, float] = {}
 
-    def _line(self, kind: str) -> str:
-        sign = FOUND[kind]
-        return f"{kind} has shown no life" if sign is None else f"watchdog: {sign} for "
+    def _look(self, kind: str) -> None:
+        came = self._folder / f"{kind}.done"
+        speaker = "up" if kind == "frozen" else kind
+        lines = [line for line in self._said.getvalue().splitlines() if line.startswith(f"{speaker:<9} | ")]
+        if came.exists() and any(FOUND[kind] in line for line in lines):
+            self.seconds[kind] = time.time() - came.stat().st_mtime
+
+    async def run(self) -> None:
+        """Look for what was not found yet."""
+        while True:
+            for kind in FOUND.keys() - self.seconds.keys():
+                self._look(kind)
+            await asyncio.sleep(0.1)
 
     async def all_found(self) -> bool:
-        """Whether each stall that came was found."""
-        said = self._said.getvalue().splitlines()
-        for kind in FOUND.keys() - self.seconds.keys():
-            done = self._folder / f"{kind}.done"
-            lines = [line for line in said if self._line(kind) in line and kind in line.split("watchdog")[0]]
-            if done.exists() and lines:
-                self.seconds[kind] = time.time() - done.stat().st_mtime
+        """Whether each stall was found."""
         return self.seconds.keys() == FOUND.keys()
 
     async def all_again(self) -> bool:
@@ -109,7 +116,7 @@ class Watch:
         return all(f"{kind} ended with status {self._status(kind)}; starting it again" in said for kind in FOUND)
 
     def _status(self, kind: str) -> int:
-        return -signal.SIGKILL if FOUND[kind] is None else EXIT_STATUS
+        return -signal.SIGKILL if kind == "frozen" else EXIT_STATUS
 
 
 @pytest.mark.timeout(900)
@@ -121,21 +128,26 @@ async def test_each_stall_is_found_and_its_worker_started_again(
     said = io.StringIO()
     watch = Watch(system.folder, said)
     with LogLines(said) as log:
-        async with Supervisor(log) as supervisor, events(system):
-            await supervisor.start(*(planted(system, kind) for kind in FOUND))
-            (system.folder / "go").touch()
-            (system.folder / "frozen.done").touch()
-            os.kill(supervisor.pids["frozen"], signal.SIGSTOP)
-            manifest = store_bundle(system.bundles, system.folder, 1)
-            await append_control(system.stack.bootstrap_servers, *going_live(manifest))
+        async with Supervisor(log) as supervisor:
+            watching = asyncio.create_task(watch.run())
             try:
-                await until(watch.all_found, "every stall found", PATIENCE_S)
+                await _stall_all(system, supervisor, watch)
             finally:
-                print(said.getvalue()[-20_000:])
-                print({kind: round(seconds, 1) for kind, seconds in watch.seconds.items()})
-            await until(watch.all_again, "every worker again", PATIENCE_S)
-            pids = dict(supervisor.pids)
-            # The log stands still now; what started again, whole, takes in all of it.
+                print(said.getvalue()[-30_000:])
+                print("found after s:", {kind: round(seconds, 1) for kind, seconds in watch.seconds.items()})
+                await end_tasks([watching])
             async with connected(system) as (client, _):
-                await system.caught_up(client)
-            assert pids.keys() == FOUND.keys()
+                await system.caught_up(client, patience_s=PATIENCE_S)
+            assert supervisor.pids.keys() == FOUND.keys()
+
+
+async def _stall_all(system: System, supervisor: Supervisor, watch: Watch) -> None:
+    async with events(system):
+        await supervisor.start(*(planted(system, kind) for kind in FOUND))
+        (system.folder / "go").touch()
+        (system.folder / "frozen.done").touch()
+        os.kill(supervisor.pids["frozen"], signal.SIGSTOP)
+        manifest = store_bundle(system.bundles, system.folder, 1)
+        await append_control(system.stack.bootstrap_servers, *going_live(manifest))
+        await until(watch.all_found, "every stall found", PATIENCE_S)
+        await until(watch.all_again, "every worker again", PATIENCE_S)

@@ -123,7 +123,7 @@ class System:
         async with open_reader(self.stack.bootstrap_servers) as reader:
             return list((await end_offsets(reader, LEARNER_EVENTS_TOPIC)).values())
 
-    async def caught_up(self, client: Client, generation: int = 0) -> None:
+    async def caught_up(self, client: Client, generation: int = 0, patience_s: float = PATIENCE_S) -> None:
         """Wait until every shard is live, has applied all of the log, and no learner's list is behind."""
         ends = await self.ends()
 
@@ -136,7 +136,7 @@ class System:
                 meta is not None and meta.status == Status.LIVE and meta.applied == end - 1 for meta, end in pairs
             )
 
-        await until(holds, f"every shard live at {ends}")
+        await until(holds, f"every shard live at {ends}", patience_s)
 
     def end_all(self) -> None:
         """End what still runs."""

@@ -10,11 +10,11 @@ from typing import Final
 
 import pytest
 
-from stream.watchdog import CHECK_S, EXIT_STATUS, SLOW_S, UNASSIGNED_S, Pulse, Sign, limits_s
+from stream.watchdog import CHECK_S, EXIT_STATUS, JOIN_S, SLOW_S, UNASSIGNED_S, Pulse, Sign, limits_s
 
 STALL_S: Final = 30.0
 LIMITS: Final = limits_s(STALL_S)
-OWN: Final = {Sign.CHECK: STALL_S + CHECK_S, Sign.SLOW: SLOW_S, Sign.GROUP: UNASSIGNED_S}
+OWN: Final = {Sign.CHECK: STALL_S + CHECK_S, Sign.SLOW: SLOW_S, Sign.GROUP: UNASSIGNED_S, Sign.JOIN: JOIN_S}
 
 
 def pulse(sign: Sign, age_s: float) -> Pulse:
@@ -29,6 +29,14 @@ def test_it_complains_of_each_sign_that_is_missing_too_long(sign: Sign) -> None:
     limit_s = OWN.get(sign, STALL_S)
     assert pulse(sign, limit_s).complaint(1_000, LIMITS) == ""
     assert pulse(sign, limit_s + 1).complaint(1_000, LIMITS) == f"{sign} for {limit_s + 1:.0f} s"
+
+
+def test_what_nobody_could_see_is_not_missing() -> None:
+    found = pulse(Sign.MERGE, 2)
+    found.seen_at[Sign.CHECK] -= 25
+    assert found.complaint(1_000, LIMITS) == ""
+    found.seen_at[Sign.LOOP] -= STALL_S + 1
+    assert found.complaint(1_000, LIMITS) == f"{Sign.LOOP} for 31 s"
 
 
 def test_a_sign_that_is_seen_is_new() -> None:
