@@ -27,6 +27,8 @@ class Follower(ABC):
         self._bootstrap_servers = bootstrap_servers
         self._stack = AsyncExitStack()
         self._consumer: AIOKafkaConsumer
+        self.position = 0
+        """Offset of the next record to be read."""
         self._listeners: list[Callable[[], None]] = []
 
     def on_change(self, listener: Callable[[], None]) -> None:
@@ -41,7 +43,8 @@ class Follower(ABC):
         ends = await self._consumer.end_offsets([partition])
         starts = await self._consumer.beginning_offsets([partition])
         self._consumer.seek(partition, starts[partition])
-        while await self._consumer.position(partition) < ends[partition]:
+        self.position = starts[partition]
+        while self.position < ends[partition]:
             await self._poll(500)
         return self
 
@@ -61,6 +64,7 @@ class Follower(ABC):
         records = [record for batch in batches.values() for record in batch]
         for record in records:
             self.take(record)
+        self.position = await self._consumer.position(TopicPartition(self.topic, 0))
         if records:
             for listener in self._listeners:
                 listener()

@@ -22,6 +22,11 @@ HEALTHY_S: Final = 30.0
 READY_S: Final = 180.0
 ATTEMPTS: Final = 5
 """A child that has died so often before it was ever ready is given up."""
+LOOK_S: Final = 5.0
+MISSES: Final = 12
+"""A child that was ready, and then shows no life at so many looks in a row, is killed and started again. Looks are
+counted rather than seconds: a machine that was suspended has lost none.
+"""
 OUTPUT_S: Final = 1.0
 """How long the output of a dead child is read on, when something it started outside its session holds it open."""
 
@@ -39,11 +44,15 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Child:
-    """A program to run. `ready` is one attempt to see whether it serves; `prepare` runs before each start."""
+    """A program to run. `ready` is one attempt to see whether it serves; `prepare` runs before each start.
+
+    `alive` is one attempt to see whether it still lives, whatever its dependencies do.
+    """
 
     name: str
     command: tuple[str, ...]
     ready: Callable[[], Awaitable[bool]] = _at_once
+    alive: Callable[[], Awaitable[bool]] = _at_once
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_s: float = 4.0
     prepare: Callable[[], None] = _nothing
@@ -207,6 +216,25 @@ class Keeper:
         self._ready_at = asyncio.get_running_loop().time()
         if not self._ready.done():
             self._ready.set_result(None)
+        await self._watch()
+
+    async def _watch(self) -> None:
+        """Kill the child when it shows no life for long; what waits for its end starts it again."""
+        missed = 0
+        while missed < MISSES:
+            await asyncio.sleep(LOOK_S)
+            missed = 0 if await self._is_alive() else missed + 1
+        if self._process:
+            name, seconds = self.child.name, MISSES * LOOK_S
+            self._log.say("up", f"{name} has shown no life for {seconds:.0f} s; killing it")
+            _signal_group(self._process.pid, signal.SIGKILL)
+
+    async def _is_alive(self) -> bool:
+        try:
+            return await self.child.alive()
+        except Exception as error:  # a probe that breaks is no proof of death
+            self._log.say("up", f"{self.child.name} cannot be looked at: {error!r}")
+            return True
 
     def _was_healthy(self) -> bool:
         return self._ready_at is not None and asyncio.get_running_loop().time() - self._ready_at >= HEALTHY_S

@@ -66,6 +66,23 @@ async def http_answers(url: str) -> bool:
             return False
 
 
+class Heartbeat:
+    """Whether a child has touched its file since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._touched_ns = 0
+
+    async def __call__(self) -> bool:
+        """Look once."""
+        try:
+            touched_ns = self._path.stat().st_mtime_ns
+        except OSError:
+            return False
+        before, self._touched_ns = self._touched_ns, touched_ns
+        return touched_ns != before
+
+
 async def file_exists(path: Path) -> bool:
     """Return whether a child has written its readiness file."""
     return path.exists()

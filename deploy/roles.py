@@ -10,7 +10,7 @@ from typing import Final
 from deploy.backends import Backends
 from deploy.keeper import Child
 from deploy.ports import LOOPBACK
-from deploy.probes import file_exists, http_answers
+from deploy.probes import Heartbeat, file_exists, http_answers
 from deploy.this_python import run_module
 
 
@@ -41,13 +41,14 @@ class System:
 
 
 def _announced(system: System, name: str, command: tuple[str, ...], settings: Mapping[str, str]) -> Child:
-    """Return a child that writes a file when it is ready."""
+    """Return a child that writes a file when it is ready, and touches it every second as long as it lives."""
     ready_file = system.state_dir / "run" / f"{name}.ready"
     ready_file.parent.mkdir(exist_ok=True)
     return Child(
         name,
         command,
         ready=partial(file_exists, ready_file),
+        alive=Heartbeat(ready_file),
         environment={**system.environment(), "READY_FILE": str(ready_file), **settings},
         prepare=partial(ready_file.unlink, missing_ok=True),
     )
@@ -58,12 +59,13 @@ API_STOP_S: Final = 5.5
 
 
 def api(system: System) -> Child:
-    """Return the API: ready when `/livez` answers."""
+    """Return the API: ready, and alive, when `/livez` answers, which depends on nothing."""
     settings = {"API_HOST": LOOPBACK, "API_PORT": str(system.port), "JWT_SECRET": system.secret}
     return Child(
         "api",
         run_module("api"),
         ready=partial(http_answers, f"{system.api_url}/livez"),
+        alive=partial(http_answers, f"{system.api_url}/livez"),
         environment={**system.environment(), **settings},
         stop_s=API_STOP_S,
     )

@@ -145,6 +145,8 @@ class ControlState:
     model_version: str = ""
     model_epoch: int = -1
     models: dict[str, PublishedModel] = field(default_factory=dict)
+    lives: tuple[tuple[int, str], ...] = ()
+    """(epoch, version) of every model that has been live, the newest last."""
     refused: dict[str, RefusedModel] = field(default_factory=dict)
     """Versions that did not pass the gate and were not published later."""
     quarantined: frozenset[tuple[str, int, int]] = frozenset()
@@ -169,7 +171,8 @@ class ControlState:
             case ModelPromoted() | ModelRolledBack() if record.version in self.models:
                 model = replace(self.models[record.version], promoted=True)
                 models = {**self.models, record.version: model}
-                return replace(state, model_version=record.version, model_epoch=offset, models=models)
+                lives = (*self.lives, (offset, record.version))
+                return replace(state, model_version=record.version, model_epoch=offset, models=models, lives=lives)
             case GenerationSwapped():
                 return replace(state, generation=record.generation, generation_offset=offset)
             case RecordQuarantined():

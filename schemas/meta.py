@@ -8,6 +8,7 @@
 | `status` | `wiping` (leftovers of a lost state), `building`, `live` or `retired` |
 | `nonce` | 32 hex digits, random for each meta: another one means this is not the state the worker knew |
 | `applied` | the last offset of `learner-events` merged; beginning - 1 of an empty partition |
+| `log` | the broker's id of the topic that was merged; empty until an owner has noted it |
 | `sweep` | `MODEL CATALOGUE SCORE`: the epochs swept to, and the score of the last learner done (`-inf`: all) |
 | `replay` | the replay that fills it, as its lease names it; empty once it is filled, or if an owner fills it |
 | `emptied` | `1` once nothing but this meta is left of a retired state |
@@ -45,6 +46,7 @@ class Meta(NamedTuple):
     sweep: str = ""
     replay: str = ""
     emptied: bool = False
+    log: str = ""
 
 
 class Header(NamedTuple):
@@ -69,6 +71,7 @@ def unpack_meta(fields: dict[bytes, bytes]) -> Meta | None:
         text.get("sweep", ""),
         text.get("replay", ""),
         "emptied" in text,
+        text.get("log", ""),
     )
 
 

@@ -121,6 +121,15 @@ def wire(app: faust.App, worker: Worker, ready_file: Path | None) -> None:
     app.on_partitions_revoked.connect(on_revoked, weak=False)
 
 
+async def _told(stopping: asyncio.Event, app: faust.App) -> None:
+    """Wait until told to stop; an application that stops by itself leaves a worker that only looks alive."""
+    told, ended = asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(app.wait_until_stopped())
+    await asyncio.wait({told, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.is_set():
+        die(app.crash_reason or RuntimeError("Faust's application has stopped by itself"))
+    ended.cancel()
+
+
 async def run(settings: StreamSettings) -> None:
     """Work until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
@@ -130,6 +139,6 @@ async def run(settings: StreamSettings) -> None:
     async with Worker(settings, FaustFlow(app), die) as worker:
         wire(app, worker, settings.ready_file)
         await app.start()
-        await stopping.wait()
+        await _told(stopping, app)
         leave_when_stopped(app)
         await app.stop()

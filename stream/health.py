@@ -2,15 +2,22 @@
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from adapters.follow import Follower
 from adapters.redis import Client
-from schemas.topics import LEARNER_EVENTS
+from adapters.topic_ids import read_topic_id
+from schemas.topics import ACTIVITY, LEARNER_EVENTS
 from stream import metrics
-from stream.shards import ShardOwner
-from stream.watchdog import Pulse
+from stream.delivery import Delivery
+from stream.group import Group
+from stream.refresh import Refresher
+from stream.serving import ServingRoom
+from stream.shards import Phase, ShardOwner
+from stream.watchdog import Pulse, Sign
 
 logger: Final = logging.getLogger(__name__)
 
@@ -19,18 +26,35 @@ PATIENCE_S: Final = 5.0
 is not delivered, a log that was replaced by a shorter one."""
 
 _PROBE_S: Final = 5.0
+_HEART_S: Final = 0.5
+
+
+class Parts(NamedTuple):
+    """What is looked at. `deliveries` is by topic."""
+
+    owner: ShardOwner
+    refresher: Refresher
+    room: ServingRoom
+    followers: Sequence[Follower]
+    group: Group
+    deliveries: dict[str, Delivery]
+    partitions: int
 
 
 class Health:
-    """Checks the shards of one worker every few seconds."""
+    """Checks the shards of one worker, and the worker itself, every few seconds."""
 
-    def __init__(self, client: Client, reader: AIOKafkaConsumer, owner: ShardOwner, pulse: Pulse) -> None:
+    def __init__(self, client: Client, reader: AIOKafkaConsumer, parts: Parts, pulse: Pulse) -> None:
         self._client = client
         self._reader = reader
-        self._owner = owner
+        self._parts = parts
         self._pulse = pulse
-        self._ends: dict[int, int] = {}
-        self._applied = -1
+        self._ends: dict[TopicPartition, int] = {}
+        self._has_shards = False
+        self._has_joined = False
+        self._filled: dict[int, int] = {}
+        self._rounds = -1
+        self._read: list[int] = []
 
     async def run(self, interval_s: float) -> None:
         """Check for ever."""
@@ -38,29 +62,99 @@ class Health:
             await self._check()
             await asyncio.sleep(interval_s)
 
+    async def beat(self) -> None:
+        """Show for ever that the loop turns."""
+        while True:
+            self._pulse.see(Sign.LOOP)
+            await asyncio.sleep(_HEART_S)
+
     async def _check(self) -> None:
-        healthy = await self._probe()
-        self._owner.raise_failures()
-        shards = list(self._owner.shards.values())
-        applied = sum(shard.applied for shard in shards)
-        advanced, self._applied = applied != self._applied, applied
-        has_lag = any(self._ends.get(shard.partition, 0) > shard.applied + 1 for shard in shards)
-        self._pulse.beat(has_lag=has_lag, advanced=advanced, healthy=healthy, assigned=bool(shards))
-        opened = len(self._owner.open_shards())
+        owner = self._parts.owner
+        is_healthy = await self._probe()
+        owner.raise_failures()
+        signs = self._signs()
+        for sign in Sign if not is_healthy else signs:
+            if sign is not Sign.LOOP:
+                self._pulse.see(sign)
+        opened = len(owner.open_shards())
         metrics.SHARDS.labels("open").set(opened)
-        metrics.SHARDS.labels("filling").set(len(shards) - opened)
+        metrics.SHARDS.labels("filling").set(len(owner.shards) - opened)
 
     async def _probe(self) -> bool:
         """Compare the shards with where the log ends; return whether Kafka and Redis answer."""
+        owner = self._parts.owner
         try:
             async with asyncio.timeout(_PROBE_S):
                 await self._client.ping()
-                partitions = [TopicPartition(LEARNER_EVENTS, number) for number in self._owner.shards]
-                ends = await self._reader.end_offsets(partitions) if partitions else {}
-                self._ends = {partition.partition: end for partition, end in ends.items()}
-                await self._owner.check(self._ends, PATIENCE_S)
-                await self._owner.reach()
+                await owner.reach()
+                self._ends = await self._reader.end_offsets(self._places())
+                owned = set(owner.shards)
+                holds = await self._parts.group.holds(owned, self._parts.partitions)
+                self._has_shards = bool(owned) and holds
+                self._has_joined |= self._has_shards
+                await self._look_at_log()
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
             logger.warning("a dependency does not answer: %r", error)
             return False
         return True
+
+    def _places(self) -> list[TopicPartition]:
+        followed = [TopicPartition(follower.topic, 0) for follower in self._parts.followers]
+        shards = self._parts.owner.shards
+        return followed + [TopicPartition(topic, shard) for topic in (LEARNER_EVENTS, ACTIVITY) for shard in shards]
+
+    def _ends_of(self, topic: str) -> dict[int, int]:
+        return {place.partition: end for place, end in self._ends.items() if place.topic == topic}
+
+    async def _look_at_log(self) -> None:
+        """Have the owner compare its shards with the log; one that lost only what was merged is no reason to fill."""
+        owner = self._parts.owner
+        places = [TopicPartition(LEARNER_EVENTS, shard) for shard in owner.shards]
+        begins = await self._reader.beginning_offsets(places) if places else {}
+        await owner.check(self._ends_of(LEARNER_EVENTS), PATIENCE_S, await read_topic_id(self._reader, LEARNER_EVENTS))
+        for shard in owner.open_shards():
+            begin = begins.get(TopicPartition(LEARNER_EVENTS, shard.partition), 0)
+            if begin > shard.begin:
+                shard.begin = begin
+                metrics.LOG_LOSSES.inc()
+                logger.error(
+                    "ALARM: %s:%d lost its records before %d: they are in the state, but in no rebuild of it",
+                    *(LEARNER_EVENTS, shard.partition, begin),
+                )
+
+    def _signs(self) -> set[Sign]:
+        """Return what is well."""
+        parts, now = self._parts, asyncio.get_running_loop().time()
+        fed = {shard.partition for shard in parts.owner.fed_shards()}
+        learners = {shard: end for shard, end in self._ends_of(LEARNER_EVENTS).items() if shard in fed}
+        parts.deliveries[LEARNER_EVENTS].look(learners, now)
+        parts.deliveries[ACTIVITY].look(self._ends_of(ACTIVITY), now)
+        is_opening = any(shard.is_opening for shard in parts.owner.shards.values())
+        found = {
+            Sign.CHECK: True,
+            Sign.MERGE: self._fillers_advance(),
+            Sign.DELIVERY: not any(delivery.is_broken for delivery in parts.deliveries.values()),
+            Sign.REFRESH: self._refresher_turns(),
+            Sign.FOLLOW: self._followers_read(),
+            Sign.SLOW: not (parts.room.is_loading or is_opening),
+            Sign.GROUP: self._has_shards or not self._has_joined,
+            Sign.JOIN: self._has_joined,
+        }
+        return {sign for sign, is_well in found.items() if is_well}
+
+    def _fillers_advance(self) -> bool:
+        """Shards that the agent feeds need no look here: one that stands still is filled after `PATIENCE_S`."""
+        shards = self._parts.owner.shards.values()
+        filling = {shard.partition: shard.applied for shard in shards if shard.phase != Phase.OPEN}
+        before, self._filled = self._filled, filling
+        return filling != before or not filling or any(shard.is_opening for shard in shards)
+
+    def _refresher_turns(self) -> bool:
+        before, self._rounds = self._rounds, self._parts.refresher.rounds
+        return before != self._rounds
+
+    def _followers_read(self) -> bool:
+        before, self._read = self._read, [follower.position for follower in self._parts.followers]
+        return self._read != before or all(
+            follower.position == self._ends.get(TopicPartition(follower.topic, 0)) for follower in self._parts.followers
+        )

@@ -9,6 +9,9 @@ from schemas.quality import Slot, Tally
 MERGED: Final = Counter("coursestream_merged_records_total", "Records of learner-events merged.")
 DEAD: Final = Counter("coursestream_dead_letters_total", "Records that were no event.")
 REFILLS: Final = Counter("coursestream_shard_fills_total", "Shards that had to be filled from the log.")
+LOG_LOSSES: Final = Counter(
+    "coursestream_log_losses_total", "Shards whose log lost records, or was made anew: each is an alarm."
+)
 FRESHNESS: Final = Histogram(
     "coursestream_refresh_seconds",
     "From a learner's mark to the list published.",
@@ -17,6 +20,7 @@ FRESHNESS: Final = Histogram(
 SHARDS: Final = Gauge("coursestream_shards", "Shards this worker owns.", ["phase"])
 MODEL_EPOCH: Final = Gauge("coursestream_model_epoch", "Epoch of the model lists are made with.")
 MODEL_FAILURES: Final = Gauge("coursestream_model_load_failures", "Bundles that could not be taken.")
+MODEL_BEHIND: Final = Gauge("coursestream_model_is_behind", "1 while lists are not made with the live model.")
 
 _TESTED: Final = ["strategy", "history"]  # not the model: its values would grow without end
 TESTS: Final = Counter("coursestream_quality_tests_total", "First enrolments judged by the list before.", _TESTED)

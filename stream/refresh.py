@@ -35,6 +35,10 @@ DRAWN_SHARE: Final = 0.1
 Hashes = dict[bytes, bytes]
 
 
+BEHIND_S: Final = 2.0
+"""Pause after a round that published nothing while the live model can't be loaded."""
+
+
 class Loaded(NamedTuple):
     """A learner as read for a refresh: the header was read first, so the rest is at least as new."""
 
@@ -102,6 +106,8 @@ class Refresher:
         self._batch = batch
         self._wake = asyncio.Event()
         self._next_swept = 0
+        self.rounds = 0
+        """How often lists were computed, or looked for: it grows as long as the refresh is alive."""
         # One thread: computing holds the interpreter most of the time, and a second one would only slow the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="refresh")
         self.observe_freshness: Callable[[float], None] = lambda _seconds: None
@@ -115,6 +121,7 @@ class Refresher:
         answers = await patiently(lambda: read(self._client, view, users))
         work = functools.partial(_compute, serving, users, answers, self._limit)
         args = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self.rounds += 1
         keys = view.keys
         declared = [keys.meta, keys.dirty]
         for user_id in users:
@@ -225,11 +232,14 @@ class Refresher:
         """Refresh for ever; without anything to do, wait until woken, and look again every half second."""
         while True:
             self._wake.clear()
+            self.rounds += 1
             if room.current and await self._round(shards(), room.current):
                 continue
             if not (room.current or room.is_model_due()):
                 for shard in shards():
                     if shard.meta.status == Status.BUILDING:
                         await self.go_live(shard)
+            if room.is_behind:  # lists of the live model can't be replaced: do not compute in vain all the time
+                await asyncio.sleep(BEHIND_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), 0.5)

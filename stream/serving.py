@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,10 +15,14 @@ from recommender.bundle import check_catalogue, load_model
 from recommender.popularity import Popularity, popularity_of
 from recommender.recommend import Recommender
 from recommender.universe import Prepared, prepare
-from schemas.control import ModelPublished
+from schemas.control import ControlState, ModelPublished
 from schemas.errors import BundleError
 
 logger: Final = logging.getLogger(__name__)
+
+FIRST_RETRY_S: Final = 2.0
+LONGEST_RETRY_S: Final = 300.0
+"""A bundle that can't be loaded is tried again after so long, each time twice as long as before, up to this."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,22 @@ class ServingRoom:
         self._prepared: Prepared | None = None
         self._popularity: Popularity = popularity_of({})
         self._model_epoch = -1
+        self._refused_epoch = -1
+        self._retry_s = FIRST_RETRY_S
+        self._retry_at = 0.0
         self.current: Serving | None = None
         self.load_failures = 0
+        self.is_loading = False
 
     def is_model_due(self) -> bool:
         """Whether a model is live that was not loaded yet."""
         return bool(self._control.state.model_version) and self.current is None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the live model was refused, so that lists are made with an older one or none."""
+        epoch = self._control.state.model_epoch
+        return epoch == self._refused_epoch and epoch != self._model_epoch
 
     def take_counts(self, counts: dict[str, dict[int, int]]) -> None:
         """Take in current enrolments by course and day."""
@@ -62,19 +78,56 @@ class ServingRoom:
         check_catalogue(model, self._catalogue.courses)
         return prepare(model)
 
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        self.is_loading = True
+        try:
+            yield
+        finally:
+            self.is_loading = False
+
     async def load_model(self) -> None:
-        """Load the live bundle beside the old one; if it can't be loaded the old one stays."""
+        """Load the live bundle beside the old one; if it can't be loaded the old one stays.
+
+        Without an old one, as after a restart, that is the newest that was live before and can be loaded.
+        """
         state = self._control.state
         if not state.model_version or state.model_epoch == self._model_epoch:
             return
+        if state.model_epoch == self._refused_epoch and time.monotonic() < self._retry_at:
+            return
+        if await self._take(state.model_epoch, state.model_version):
+            return
+        self._wait_longer(state.model_epoch)
+        if self._prepared is None:
+            await self._fall_back(state)
+
+    async def _take(self, epoch: int, version: str) -> bool:
+        """Load a model that is or was live from this epoch on; answer whether it could be."""
         try:
-            self._prepared = await asyncio.to_thread(self._load, state.models[state.model_version].record)
+            with self._loading():
+                self._prepared = await asyncio.to_thread(self._load, self._control.state.models[version].record)
         except (BundleError, OSError, ValueError) as error:
             self.load_failures += 1
-            logger.error("ALARM: model %s is not taken: %s", state.model_version, error)
-            return
-        self._model_epoch = state.model_epoch
-        logger.info("model %s is loaded", state.model_version)
+            logger.error("ALARM: model %s is not taken: %s", version, error)
+            return False
+        self._model_epoch = epoch
+        logger.info("model %s is loaded", version)
+        return True
+
+    def _wait_longer(self, epoch: int) -> None:
+        """Put off the next attempt at a model that was refused."""
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S) if epoch == self._refused_epoch else FIRST_RETRY_S
+        self._refused_epoch, self._retry_at = epoch, time.monotonic() + self._retry_s
+
+    async def _fall_back(self, state: ControlState) -> None:
+        """Take the newest earlier model that can be loaded, under the epoch that it was live with."""
+        tried = {state.model_version}
+        for epoch, version in reversed(state.lives):
+            if version not in tried and await self._take(epoch, version):
+                logger.error("ALARM: lists are made with %s until %s can be loaded", version, state.model_version)
+                return
+            tried.add(version)
 
     async def refresh(self) -> None:
         """Make `current` from the newest model and catalogue."""
@@ -83,7 +136,8 @@ class ServingRoom:
         if self._prepared is None or (self.current and self.current.epochs == epochs):
             return
         catalogue = dict(self._catalogue.courses)
-        recommender = await asyncio.to_thread(Recommender, self._prepared, catalogue, self._popularity)
+        with self._loading():
+            recommender = await asyncio.to_thread(Recommender, self._prepared, catalogue, self._popularity)
         self.current = Serving(recommender.with_popularity(self._popularity), *epochs)
 
     async def run(self, interval_s: float, changed: Callable[[], None]) -> None:

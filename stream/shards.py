@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
@@ -19,10 +19,12 @@ from adapters.follow import ControlLog
 from adapters.kafka import open_reader
 from adapters.records import Record
 from adapters.redis import Client, is_passing, patiently
+from adapters.topic_ids import read_topic_id
 from schemas.errors import LogTruncatedError
 from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status
 from schemas.topics import LEARNER_EVENTS
+from stream import metrics
 from stream.dead_letters import write_dead_letters
 from stream.merge import MergeAnswer, Run, join_run, merge_run
 from stream.runs import read_runs, runs_of
@@ -68,6 +70,9 @@ class Shard:
         self.view: ShardView
         self.meta: Meta
         self.applied = -1
+        self.log = ""
+        self.begin = 0
+        self.is_opening = False
         self.advanced_at = asyncio.get_running_loop().time()
         self.filling: asyncio.Task[None] | None = None
 
@@ -108,6 +113,10 @@ class ShardOwner:
         """Return the shards that are whole, up to some end of the log: their lists are refreshed."""
         return [shard for shard in self.shards.values() if shard.phase != Phase.FILLING]
 
+    def fed_shards(self) -> list[Shard]:
+        """Return the shards that the agent feeds."""
+        return [shard for shard in self.shards.values() if shard.phase == Phase.OPEN]
+
     def shards_to_refresh(self, at_once: int) -> list[Shard]:
         """Return the open shards, of those that are rebuilt the first few: they get whole one by one."""
         opened = self.open_shards()
@@ -133,6 +142,7 @@ class ShardOwner:
         """Fill a shard from what it has applied to the end of the log, then open it."""
         if self._owns(shard) and (shard.filling is None or shard.filling.done()):
             shard.phase = Phase.FILLING
+            metrics.REFILLS.inc()
             shard.filling = asyncio.create_task(self._fill(shard), name=f"fill-{shard.partition}")
 
     def _owns(self, shard: Shard) -> bool:
@@ -183,6 +193,7 @@ class ShardOwner:
             except StateChangedError:
                 logger.warning("shard %d changed while it was filled; filling it again", shard.partition)
             except LogTruncatedError as error:
+                metrics.LOG_LOSSES.inc()
                 logger.error("ALARM: %s; shard %d is rebuilt from what is left of the log", error, shard.partition)
                 lost = True
                 continue
@@ -198,22 +209,38 @@ class ShardOwner:
         """Merge from `applied + 1` to the end that the log has now; return that end."""
         partition = TopicPartition(LEARNER_EVENTS, shard.partition)
         async with open_reader(self._bootstrap_servers) as reader:
-            begin: int = (await reader.beginning_offsets([partition]))[partition]
-            end: int = (await reader.end_offsets([partition]))[partition]
-            keys = ShardKeys(shard.partition, self._control.state.generation)
-            view, meta = await patiently(lambda: open_shard(self._client, keys, begin, lost))
-            if meta.status in (Status.WIPING, Status.RETIRED):
-                raise StateChangedError
-            if not begin <= meta.applied + 1 <= end:
-                raise LogTruncatedError(
-                    f"{LEARNER_EVENTS}:{shard.partition} holds {begin} to {end}, the state has applied {meta.applied}"
-                )
-            shard.view, shard.meta, shard.applied = view, meta, meta.applied
-            shard.phase = Phase.BEHIND if meta.status == Status.LIVE else Phase.FILLING
-            async for run in read_runs(reader, partition, meta.applied + 1, end, self._control):
+            shard.is_opening = True
+            try:
+                end = await self._open(shard, reader, partition, lost)
+            finally:
+                shard.is_opening = False
+            view = shard.view
+            async for run in read_runs(reader, partition, shard.applied + 1, end, self._control):
                 answer = await self._merge(shard, view, run)
                 if answer.status != "OK":
                     raise StateChangedError
+        return end
+
+    async def _open(self, shard: Shard, reader: AIOKafkaConsumer, partition: TopicPartition, lost: bool) -> int:
+        """Take the shard's state into these hands, if the log goes on from it; return where the log ends."""
+        log = await read_topic_id(reader, LEARNER_EVENTS)  # first: a topic made anew after it is found by the timer
+        begin: int = (await reader.beginning_offsets([partition]))[partition]
+        end: int = (await reader.end_offsets([partition]))[partition]
+        keys = ShardKeys(shard.partition, self._control.state.generation)
+        view, meta = await patiently(lambda: open_shard(self._client, keys, begin, lost))
+        if meta.status in (Status.WIPING, Status.RETIRED):
+            raise StateChangedError
+        if meta.log and log and meta.log != log:
+            raise LogTruncatedError(f"{partition.topic}:{partition.partition} was made anew, as topic {log}")
+        if not begin <= meta.applied + 1 <= end:
+            raise LogTruncatedError(
+                f"{partition.topic}:{partition.partition} holds {begin} to {end}, the state has applied {meta.applied}"
+            )
+        if log and meta.log != log and not await patiently(lambda: view.guarded(self._client, log=log)):
+            raise StateChangedError
+        shard.view, shard.meta, shard.applied = view, meta, meta.applied
+        shard.log, shard.begin = log, begin
+        shard.phase = Phase.BEHIND if meta.status == Status.LIVE else Phase.FILLING
         return end
 
     def raise_failures(self) -> None:
@@ -222,17 +249,18 @@ class ShardOwner:
             if shard.filling and shard.filling.done() and not shard.filling.cancelled():
                 shard.filling.result()
 
-    async def check(self, ends: dict[int, int], patience_s: float) -> None:
-        """Refill open shards whose state is not the one known, or that for too long do not stand where the log ends."""
-        fed = [shard for shard in self.open_shards() if shard.phase == Phase.OPEN]
-        await asyncio.gather(*(self._check_shard(shard, ends, patience_s) for shard in fed))
+    async def check(self, ends: dict[int, int], patience_s: float, log: str = "") -> None:
+        """Refill fed shards whose state is not the one known, or whose log is not (`log` is the topic's id), or that
+        for too long do not stand where the log ends, or stand far behind it.
+        """
+        await asyncio.gather(*(self._check_shard(shard, ends, patience_s, log) for shard in self.fed_shards()))
 
     async def reach(self) -> None:
         """Raise RedisError unless the servers of all owned shards answer: in a cluster one may be away alone."""
         keys = [ShardKeys(partition, self._control.state.generation).meta for partition in self.shards]
         await asyncio.gather(*(self._client.exists(key) for key in keys))
 
-    async def _check_shard(self, shard: Shard, ends: dict[int, int], patience_s: float) -> None:
+    async def _check_shard(self, shard: Shard, ends: dict[int, int], patience_s: float, log: str) -> None:
         now, known = asyncio.get_running_loop().time(), shard.applied
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -240,13 +268,15 @@ class ShardOwner:
         except (RedisError, TimeoutError) as error:
             self._wait_for(shard, error)
             return
-        is_lost = meta is None or meta.nonce != shard.view.nonce or meta.applied < known
-        is_off = ends.get(shard.partition, known + 1) != known + 1 and now - shard.advanced_at > patience_s
-        if is_lost or is_off:
-            logger.warning("shard %d: %s; filling it", shard.partition, "state lost" if is_lost else "off the end")
-            self.refill(shard)
-        elif ends.get(shard.partition, 0) - known > BACKLOG:
-            logger.info("shard %d is far behind; filling it", shard.partition)
+        end = ends.get(shard.partition, known + 1)
+        findings = {
+            "state lost": meta is None or meta.nonce != shard.view.nonce or meta.applied < known,
+            "log made anew": bool(log and shard.log and log != shard.log),
+            "off the end": end != known + 1 and now - shard.advanced_at > patience_s,
+            "far behind": end - known > BACKLOG,
+        }
+        if why := next((finding for finding, holds in findings.items() if holds), ""):
+            logger.warning("shard %d: %s; filling it", shard.partition, why)
             self.refill(shard)
 
     def _wait_for(self, shard: Shard, error: RedisError | TimeoutError) -> None:

@@ -13,10 +13,13 @@ from adapters.records import Record
 from adapters.redis import check_eviction, connect, end_tasks, patiently
 from adapters.topics import check_partitions
 from schemas.meta import Status
+from schemas.topics import ACTIVITY, LEARNER_EVENTS
 from stream import metrics, watchdog
 from stream.activity import take_activity
+from stream.delivery import Delivery
 from stream.generation import delete_unfinished, retire_older
-from stream.health import Health
+from stream.group import open_group
+from stream.health import Health, Parts
 from stream.merge import MergeAnswer, Run
 from stream.quality import Quality
 from stream.refresh import Refresher
@@ -50,11 +53,12 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._owner: ShardOwner
         self._generation = 0
+        self._deliveries = {topic: Delivery(settings.stall_s / 6) for topic in (LEARNER_EVENTS, ACTIVITY)}
 
     async def __aenter__(self) -> Self:
         """Connect, refuse what can't be served, and start everything that follows."""
         settings, stack = self._settings, self._stack
-        await check_partitions(settings.kafka_bootstrap_servers)
+        partitions = await check_partitions(settings.kafka_bootstrap_servers)
         await patiently(lambda: check_eviction(self._client))
         await stack.enter_async_context(self.control)
         await stack.enter_async_context(self._catalogue)
@@ -76,12 +80,16 @@ class Worker:
         self._shared = SharedLists(self._client, self.control, self._catalogue, self._room)
         await self._room.refresh()
         pulse = watchdog.Pulse()
-        watchdog.start(pulse, settings.stall_s)
-        health = Health(self._client, reader, self._owner, pulse)
+        watchdog.start(pulse, settings.stall_s, settings.ready_file)
+        group = await stack.enter_async_context(open_group(settings.kafka_bootstrap_servers, settings.worker_id))
+        followers = (self.control, self._catalogue)
+        parts = Parts(self._owner, self._refresher, self._room, followers, group, self._deliveries, partitions)
+        health = Health(self._client, reader, parts, pulse)
         self._start("control", self.control.run)
         self._start("courses", self._catalogue.run)
         self._start("serving", lambda: self._room.run(settings.catalogue_interval_s, self._refresher.wake))
         self._start("refresh", lambda: self._refresher.run(self._shards_to_refresh, self._room))
+        self._start("heart", health.beat)
         self._start("health", lambda: health.run(settings.check_interval_s))
         self._start("shared", self._share)
         self._start("quality", self._quality.run)
@@ -118,10 +126,12 @@ class Worker:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Merge a batch of `learner-events`."""
+        self._deliveries[LEARNER_EVENTS].took()
         await self._owner.take(records)
 
     async def take_activity(self, records: Sequence[Record]) -> None:
         """Join a batch of `activity`."""
+        self._deliveries[ACTIVITY].took()
         views = {shard.partition: shard.view for shard in self._owner.open_shards()}
         await take_activity(self._client, self._producer, self.control.state, views, records)
         self._refresher.wake()
@@ -155,4 +165,5 @@ class Worker:
             await self._shared.update(is_writer=0 in self._owner.shards)
             metrics.MODEL_EPOCH.set(self._room.current.model_epoch if self._room.current else -1)
             metrics.MODEL_FAILURES.set(self._room.load_failures)
+            metrics.MODEL_BEHIND.set(self._room.is_behind)
             await self._shared.pause(self._settings.shared_interval_s)

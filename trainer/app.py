@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ RETRY_S: Final = 60.0
 """What failed is tried again after so long."""
 
 _POLL_S: Final = 0.5
+_BEAT_S: Final = 1.0
 
 
 class Decisions(ControlLog):
@@ -146,6 +148,13 @@ class Trainer:
         return await train_once(self._settings, force=force)
 
 
+async def _beat(ready_file: Path) -> None:
+    """Show the supervisor that this process lives, for ever: it looks at the time of the file."""
+    while True:
+        ready_file.touch()
+        await asyncio.sleep(_BEAT_S)
+
+
 async def follow(settings: TrainerSettings) -> None:
     """Train whenever it is due, until cancelled."""
     async with (
@@ -157,6 +166,7 @@ async def follow(settings: TrainerSettings) -> None:
         tasks.create_task(Trainer(settings, decisions, reader).run())
         if settings.ready_file:
             settings.ready_file.write_text(f"{os.getpid()}\n")
+            tasks.create_task(_beat(settings.ready_file))
         logger.info("the trainer follows the log")
 
 

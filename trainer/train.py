@@ -14,6 +14,9 @@ from trainer.child import Order, Outcome, Step
 from trainer.result import Progress, TrainResult, no_progress
 from trainer.settings import TrainerSettings
 
+SILENCE_S: Final = 1_800.0
+"""A training that reports no step for so long hangs; the longest known, EASE on 12,000 courses, takes minutes."""
+
 _LINE_BYTES: Final = 1 << 24
 _decoder: Final[msgspec.json.Decoder[Step | Outcome]] = msgspec.json.Decoder(Step | Outcome)
 
@@ -76,12 +79,20 @@ async def _run(
         await child.wait()
 
 
+async def _next_line(stdout: asyncio.StreamReader) -> bytes:
+    """Return what the child says next, empty at its end."""
+    try:
+        return await asyncio.wait_for(stdout.readline(), SILENCE_S)
+    except TimeoutError:
+        raise TrainingError(f"the training reported no step for {SILENCE_S:.0f} s and was ended") from None
+
+
 async def _converse(child: Process, order: Order, progress: Progress) -> TrainResult:
     """Hand the order to the child and follow it to its outcome."""
     if child.stdin is None or child.stdout is None:
         raise TrainingError("the training process has no pipes")
     child.stdin.write(msgspec.json.encode(order) + b"\n")
-    async for line in child.stdout:
+    while line := await _next_line(child.stdout):
         match _decoder.decode(line):
             case Step(what, fraction):
                 progress(what, fraction)

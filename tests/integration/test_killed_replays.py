@@ -180,7 +180,7 @@ async def test_a_replay_does_not_swap_what_was_begun_before_another_swap(tools: 
 async def test_a_worker_that_does_not_hear_of_a_swap_is_refused(tools: Tools, tmp_path: Path) -> None:
     system, heard = tools.system, tmp_path / "heard"
     system.kill("w2")
-    system.start("w2", "tests.late_control", str(heard))
+    system.start("w2", ("tests.late_control", str(heard)))
     await tools.append(*some_events(4, 50))
 
     async def is_ready() -> bool:

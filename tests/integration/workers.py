@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,11 +66,10 @@ class System:
             bundle_cache=self.folder / "bundle-cache",
         )
 
-    def start(self, worker_id: str, *module: str) -> None:
-        """Start a worker, or a module in its place; its log goes on where an earlier one's ended."""
+    def environment(self, worker_id: str) -> dict[str, str]:
+        """Return a worker's settings."""
         connections = self.connections
-        environment = {
-            **os.environ,
+        return {
             **_QUICK,
             "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
             "REDIS_URL": connections.redis_url,
@@ -80,10 +79,14 @@ class System:
             "READY_FILE": str(self.folder / f"{worker_id}.ready"),
             **self.settings,
         }
+
+    def start(self, worker_id: str, program: Sequence[str] = ("stream",), **settings: str) -> None:
+        """Start a worker; its log goes on where an earlier one's ended."""
+        environment = {**os.environ, **self.environment(worker_id), **settings}
         dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
             self.processes[worker_id] = subprocess.Popen(
-                (*dies_with_us, sys.executable, "-m", *(module or ("stream",))),
+                (*dies_with_us, sys.executable, "-m", *program),
                 env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -123,7 +126,7 @@ class System:
         async with open_reader(self.stack.bootstrap_servers) as reader:
             return list((await end_offsets(reader, LEARNER_EVENTS_TOPIC)).values())
 
-    async def caught_up(self, client: Client, generation: int = 0) -> None:
+    async def caught_up(self, client: Client, generation: int = 0, patience_s: float = PATIENCE_S) -> None:
         """Wait until every shard is live, has applied all of the log, and no learner's list is behind."""
         ends = await self.ends()
 
@@ -136,7 +139,7 @@ class System:
                 meta is not None and meta.status == Status.LIVE and meta.applied == end - 1 for meta, end in pairs
             )
 
-        await until(holds, f"every shard live at {ends}")
+        await until(holds, f"every shard live at {ends}", patience_s)
 
     def end_all(self) -> None:
         """End what still runs."""
@@ -152,8 +155,23 @@ def running_system(
 
     `redis_url`: a Redis of the test's own, to be used in place of the stack's.
     """
-    with embedded(folder / "state", partitions=PARTITIONS) as stack:
-        system = System(stack, folder, bundle_url=bundle_url, redis_url=redis_url, settings=settings)
+    with _running(folder, workers, PARTITIONS, bundle_url, redis_url, settings) as running:
+        yield running
+
+
+@contextmanager
+def wide_system(folder: Path, workers: Iterable[str], partitions: int, **settings: str) -> Iterator[System]:
+    """Start the same over so many shards."""
+    with _running(folder, workers, partitions, "", "", settings) as running:
+        yield running
+
+
+@contextmanager
+def _running(
+    folder: Path, workers: Iterable[str], partitions: int, bundle_url: str, redis_url: str, settings: dict[str, str]
+) -> Iterator[System]:
+    with embedded(folder / "state", partitions=partitions) as stack:
+        system = System(stack, folder, partitions, bundle_url, redis_url, settings)
         try:
             for worker_id in workers:
                 system.start(worker_id)

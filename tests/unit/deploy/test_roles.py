@@ -1,5 +1,6 @@
 """The settings with which `up` starts the roles are settings that the roles read."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,19 @@ def test_every_worker_has_a_name_and_a_readiness_file_of_its_own(system: System)
     workers = [child for child in roles(system) if child.name.startswith("worker-")]
     assert [child.environment["WORKER_ID"] for child in workers] == ["worker-1", "worker-2"]
     assert len({child.environment["READY_FILE"] for child in workers}) == 2
+
+
+async def test_the_roles_are_alive_while_they_touch_their_file(system: System) -> None:
+    for child in roles(system):
+        if child.name == "api":
+            assert not await child.alive(), "nobody answers"
+            continue
+        path = Path(child.environment["READY_FILE"])
+        assert not await child.alive()
+        for moment in (1, 2):
+            path.touch()
+            os.utime(path, (moment, moment))
+            assert await child.alive() and not await child.alive()
 
 
 async def test_a_readiness_file_from_before_is_not_believed(system: System) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from deploy import keeper
 from deploy import supervisor as supervisor_module
 from deploy.keeper import ATTEMPTS, Child
 from deploy.log_lines import LogLines
-from deploy.probes import file_exists, until
+from deploy.probes import Heartbeat, file_exists, until
 from deploy.supervisor import Supervisor
 from schemas.errors import NotReadyError
 
@@ -137,6 +138,53 @@ async def test_a_child_that_was_healthy_is_restarted_without_a_longer_delay(monk
             await asyncio.wait_for(restarted.wait(), 10)
     lifetimes_and_delays = [later - earlier for earlier, later in pairwise(starts)]
     assert max(lifetimes_and_delays) < 0.8
+
+
+async def test_a_child_that_shows_no_life_is_killed_and_started_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(keeper, "LOOK_S", 0.02)
+    beat = tmp_path / "beat"
+    code = "import pathlib, os, time\nwhile True:\n    pathlib.Path(os.environ['BEAT']).touch()\n    time.sleep(.01)"
+    stream = io.StringIO()
+    child = replace(python("clock", code, BEAT=str(beat)), ready=partial(file_exists, beat), alive=Heartbeat(beat))
+    with LogLines(stream) as log:
+        async with Supervisor(log) as supervisor:
+            await supervisor.start(child)
+            first = supervisor.pids["clock"]
+            await asyncio.sleep(0.02 * keeper.MISSES * 4)
+            assert supervisor.pids["clock"] == first, "one that beats is left alone"
+            os.kill(first, signal.SIGSTOP)
+
+            async def runs_again() -> bool:
+                return supervisor.pids.get("clock", first) != first
+
+            await asyncio.wait_for(until(runs_again), 30)
+    said = stream.getvalue()
+    assert "clock has shown no life for 0 s; killing it" in said
+    assert "clock ended with status -9; starting it again" in said and not exists(first)
+
+
+async def test_a_probe_that_breaks_is_no_proof_of_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "LOOK_S", 0.001)
+    looks = 0
+
+    async def broken() -> bool:
+        nonlocal looks
+        looks += 1
+        raise OSError("no descriptor left")
+
+    async def looked() -> bool:
+        return looks > 3 * keeper.MISSES
+
+    stream = io.StringIO()
+    with LogLines(stream) as log:
+        async with Supervisor(log) as supervisor:
+            await supervisor.start(Child("sleeper", ("sleep", "600"), alive=broken))
+            first = supervisor.pids["sleeper"]
+            await asyncio.wait_for(until(looked), 30)
+            assert supervisor.pids["sleeper"] == first
+    assert "sleeper cannot be looked at: OSError" in stream.getvalue()
 
 
 async def test_a_child_that_never_becomes_ready_is_given_up_with_its_last_words(

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from schemas.control import ControlRecord, Genesis, ModelRolledBack, encode_cont
 from schemas.courses import Course, encode_course
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.topics import CONTROL, COURSES
+from stream import serving
 from stream.serving import Serving, ServingRoom
 from tests.models import COURSES as CATALOGUE
 from tests.models import going_live, small_model, store_bundle
@@ -158,7 +161,10 @@ async def test_a_model_is_at_home_where_a_tenth_of_its_courses_are(house: House)
     assert is_of(house.current, 3), "an empty catalogue says nothing"
 
 
-async def test_a_bundle_that_comes_late_is_taken_when_it_is_there(house: House) -> None:
+async def test_a_bundle_that_comes_late_is_taken_when_it_is_there(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
     manifest = house.publish(1)
     hidden = house.store.parent / "hidden"
     (house.store / manifest.version).rename(hidden)
@@ -168,6 +174,54 @@ async def test_a_bundle_that_comes_late_is_taken_when_it_is_there(house: House) 
     hidden.rename(house.store / manifest.version)
     await house.room.refresh()
     assert is_of(house.current, 1)
+
+
+async def test_a_bundle_that_is_refused_is_tried_ever_more_seldom_and_another_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr(serving, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    house.decide(*going_live(house.publish(1)))
+    shutil.rmtree(house.store / "m-1")
+    tried_at: list[float] = []
+    for second in range(1_000):
+        clock[0], before = 1_000.0 + second, house.room.load_failures
+        await house.room.refresh()
+        if house.room.load_failures > before:
+            tried_at.append(second)
+    gaps = [later - earlier for earlier, later in pairwise(tried_at)]
+    assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 300]
+    await house.promote(2)
+    assert is_of(house.current, 2)
+
+
+async def test_after_a_restart_the_model_that_was_live_before_takes_the_place_of_one_that_is_gone(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
+    epochs = [await house.promote(seed) for seed in (1, 2, 3, 4)]
+    hidden = house.store.parent / "hidden"
+    (house.store / "m-4").rename(hidden)
+    shutil.rmtree(house.store / "m-3")
+    house.room = ServingRoom(BundleStore(str(house.store)), house.control, house.catalogue)
+    await house.room.refresh()
+    assert house.current.model_epoch == epochs[1] and is_of(house.current, 2)
+    assert house.room.is_behind
+    assert "ALARM: lists are made with m-2 until m-4 can be loaded" in caplog.messages
+    hidden.rename(house.store / "m-4")
+    await house.room.refresh()
+    assert house.current.model_epoch == epochs[3] and is_of(house.current, 4)
+    assert not house.room.is_behind
+
+
+async def test_without_any_bundle_nothing_is_served_and_each_is_tried_once(house: House) -> None:
+    for seed in (1, 2, 1):
+        await house.promote(seed)
+    shutil.rmtree(house.store)
+    house.room = ServingRoom(BundleStore(str(house.store)), house.control, house.catalogue)
+    await house.room.refresh()
+    assert house.room.current is None and house.room.is_model_due() and house.room.is_behind
+    assert house.room.load_failures == 2
 
 
 async def test_a_changed_catalogue_is_another_epoch(house: House) -> None:

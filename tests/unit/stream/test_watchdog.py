@@ -1,81 +1,103 @@
-"""The watchdog: what it complains of, and that it ends the process from outside the event loop."""
+"""The watchdog: what it complains of, what it excuses, and that it ends the process from outside the event loop."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Final
 
 import pytest
 
-from stream.watchdog import EXIT_STATUS, UNASSIGNED_S, Pulse
+from stream.watchdog import CHECK_S, EXIT_STATUS, JOIN_S, SLOW_S, UNASSIGNED_S, Pulse, Sign, limits_s
 
-STALL_S = 30.0
-
-
-def pulse(**ages_s: float) -> Pulse:
-    """Return a pulse whose signs are so many seconds old at second 1,000."""
-    return Pulse(**{f"{name}_at": 1_000 - ages_s.get(name, 0) for name in ("loop", "progress", "assigned")})
+STALL_S: Final = 30.0
+LIMITS: Final = limits_s(STALL_S)
+OWN: Final = {Sign.CHECK: STALL_S + CHECK_S, Sign.SLOW: SLOW_S, Sign.GROUP: UNASSIGNED_S, Sign.JOIN: JOIN_S}
 
 
-@pytest.mark.parametrize(
-    ("ages_s", "complaint"),
-    [
-        ({}, ""),
-        ({"loop": STALL_S, "progress": STALL_S, "assigned": UNASSIGNED_S}, ""),
-        ({"loop": STALL_S + 1}, "event loop has been blocked for 31 s"),
-        ({"progress": STALL_S + 1}, "nothing was merged for 31 s"),
-        ({"assigned": STALL_S + 1}, ""),
-        ({"assigned": UNASSIGNED_S + 1}, "no partition was assigned for 61 s"),
-    ],
-    ids=["well", "just well", "blocked", "stalled", "rebalancing", "outside the group"],
-)
-def test_it_complains_of_what_lasts_too_long(ages_s: dict[str, float], complaint: str) -> None:
-    found = pulse(**ages_s).complaint(1_000, STALL_S)
-    assert complaint in found and bool(found) == bool(complaint)
+def pulse(sign: Sign, age_s: float) -> Pulse:
+    """Return a pulse that saw this sign so many seconds before second 1,000, and all others just then."""
+    found = Pulse()
+    found.seen_at = {**dict.fromkeys(Sign, 1_000.0), sign: 1_000 - age_s}
+    return found
 
 
-@pytest.mark.parametrize(
-    ("beat", "progresses", "is_assigned"),
-    [
-        ({"has_lag": True, "advanced": False, "healthy": True, "assigned": True}, False, True),
-        ({"has_lag": True, "advanced": True, "healthy": True, "assigned": True}, True, True),
-        ({"has_lag": False, "advanced": False, "healthy": True, "assigned": True}, True, True),
-        ({"has_lag": True, "advanced": False, "healthy": False, "assigned": False}, True, True),
-        ({"has_lag": False, "advanced": False, "healthy": True, "assigned": False}, True, False),
-    ],
-    ids=["stuck", "merging", "idle", "a dependency is away", "nothing assigned"],
-)
-def test_a_beat_says_what_it_knows(beat: dict[str, bool], progresses: bool, is_assigned: bool) -> None:
-    signs = Pulse(loop_at=0, progress_at=0, assigned_at=0)
-    before = time.monotonic()
-    signs.beat(**beat)
-    assert signs.loop_at >= before
-    assert (signs.progress_at >= before) == progresses
-    assert (signs.assigned_at >= before) == is_assigned
+@pytest.mark.parametrize("sign", Sign)
+def test_it_complains_of_each_sign_that_is_missing_too_long(sign: Sign) -> None:
+    limit_s = OWN.get(sign, STALL_S)
+    assert pulse(sign, limit_s).complaint(1_000, LIMITS) == ""
+    assert pulse(sign, limit_s + 1).complaint(1_000, LIMITS) == f"{sign} for {limit_s + 1:.0f} s"
 
 
-BLOCKED = """
-import time
-from stream import watchdog
-watchdog.start(watchdog.Pulse(), 1.0)
-time.sleep(60)  # as a loop that is blocked
-"""
-BEATING = """
-import time
+def test_what_nobody_could_see_is_not_missing() -> None:
+    found = pulse(Sign.MERGE, 2)
+    found.seen_at[Sign.CHECK] -= 25
+    assert found.complaint(1_000, LIMITS) == ""
+    found.seen_at[Sign.LOOP] -= STALL_S + 1
+    assert found.complaint(1_000, LIMITS) == f"{Sign.LOOP} for 31 s"
+
+
+def test_a_sign_that_is_seen_is_new() -> None:
+    found, before = pulse(Sign.MERGE, STALL_S + 1), time.monotonic()
+    found.see(Sign.MERGE)
+    assert found.seen_at[Sign.MERGE] >= before
+
+
+def test_time_that_the_process_did_not_run_is_left_out_and_no_more() -> None:
+    found = pulse(Sign.MERGE, STALL_S + 20)
+    found.excuse(20, 1_000)
+    assert found.complaint(1_000, LIMITS) == ""
+    assert found.complaint(1_001, LIMITS) == f"{Sign.MERGE} for 31 s"
+    assert found.seen_at[Sign.LOOP] == 1_000, "what was just seen was not seen in the future"
+
+
+_START: Final = """
+import os, pathlib, time
 from stream import watchdog
 pulse = watchdog.Pulse()
-watchdog.start(pulse, 1.0)
-for _ in range(24):
-    pulse.beat(has_lag=True, advanced=True, healthy=True, assigned=True)
+watchdog.start(pulse, 2.0, pathlib.Path(os.environ["READY_FILE"]))
+print("watched", flush=True)
+"""
+BLOCKED: Final = _START + "time.sleep(60)  # as a loop that is blocked"
+BEATING: Final = (
+    _START
+    + """
+while not pathlib.Path(os.environ["READY_FILE"] + ".end").exists():
+    for sign in watchdog.Sign:
+        pulse.see(sign)
     time.sleep(0.1)
 """
+)
 
 
-def test_a_blocked_worker_is_ended_and_a_live_one_is_not() -> None:
-    began = time.monotonic()
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for code in (BLOCKED, BEATING)
-    ]
-    (_, blocked), (_, beating) = [process.communicate(timeout=50) for process in processes]
-    assert [process.returncode for process in processes] == [EXIT_STATUS, 0]
-    assert "the event loop has been blocked" in blocked and not beating
-    assert time.monotonic() - began < 30
+def run(code: str, ready_file: Path) -> "subprocess.Popen[str]":
+    """Start a process with a watchdog, and wait until it is watched."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "READY_FILE": str(ready_file)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "watched\n"
+    return process
+
+
+def test_a_blocked_worker_is_ended_and_one_that_was_only_stopped_is_not(tmp_path: Path) -> None:
+    ready_file = tmp_path / "ready"
+    ready_file.touch()
+    os.utime(ready_file, (0, 0))
+    beating = run(BEATING, ready_file)
+    beating.send_signal(signal.SIGSTOP)
+    blocked = run(BLOCKED, tmp_path / "none")
+    _, said = blocked.communicate(timeout=60)  # so long, longer than the limit, the other one was stopped
+    assert blocked.returncode == EXIT_STATUS and f"{Sign.LOOP} for " in said
+    os.utime(ready_file, (0, 0))
+    beating.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + 60
+    while ready_file.stat().st_mtime == 0:  # its watchdog has looked again
+        assert time.monotonic() < deadline and beating.poll() is None
+        time.sleep(0.05)
+    (tmp_path / "ready.end").touch()
+    _, said = beating.communicate(timeout=60)
+    assert beating.returncode == 0 and not said
