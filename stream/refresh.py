@@ -197,10 +197,15 @@ class Refresher:
         return [user_id for user_id, version in zip(users, versions, strict=True) if version[:16] != current]
 
     async def _refresh_shard(self, shard: Shard, serving: Serving) -> bool:
-        """Refresh a batch of one shard's marks; a shard that is building goes live when none is left."""
-        view = shard.view
+        """Refresh a batch of one shard's marks; a shard that is building goes live once a batch held all of them.
+
+        Not only when none is left: as long as events come in there may always be one.
+        """
+        view, is_last = shard.view, False
+        if shard.meta.status == Status.BUILDING:  # half a batch: some more may come before the marks are read
+            is_last = await patiently(lambda: self._client.zcard(view.keys.dirty)) <= self._batch // 2
         published = await self.refresh_marked(view, serving)
-        if published < 0 and shard.view is view and shard.phase == Phase.OPEN and shard.meta.status == Status.BUILDING:
+        if is_last and shard.view is view and shard.phase == Phase.OPEN and shard.meta.status == Status.BUILDING:
             await self.go_live(shard)
         return published > 0
 

@@ -1,5 +1,6 @@
 """One shard's state in Redis as its owner holds it: opened, wiped, marked live or retired."""
 
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Final
 from adapters.redis import Client, Script
 from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status, unpack_meta
+from schemas.topics import LEARNER_EVENTS
+
+logger: Final = logging.getLogger(__name__)
 
 _OPEN: Final = Script(Path(__file__).with_name("open.lua"))
 GUARDED: Final = Script(Path(__file__).with_name("guarded.lua"))
@@ -66,6 +70,9 @@ async def open_shard(
     if meta is None:
         raise AssertionError("open.lua leaves a meta behind")
     view = ShardView(keys, meta.nonce)
+    if meta.nonce == nonce and log_beginning > 0:
+        lost_part = f"{LEARNER_EVENTS}:{keys.shard} begins at {log_beginning}"
+        logger.error("ALARM: %s: what stood before is lost, and the new state lacks it", lost_part)
     if meta.status == Status.WIPING and await delete_state(client, view):
         await view.set_status(client, Status.BUILDING)
         meta = meta._replace(status=Status.BUILDING)

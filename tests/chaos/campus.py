@@ -45,7 +45,7 @@ class Campus:
         kind = random.choices(list(_TYPES), list(_TYPES.values()))[0]
         late = timedelta(days=random.uniform(0, _LATE_DAYS)) if random.random() < _LATE_SHARE else timedelta()
         body = self._body(random, kind, self._learner(random, number), now - late)
-        return {**body, **_rest(random, kind)}
+        return {**body, **_rest(random, kind, body["user_id"])}
 
     def _learner(self, random: Random, number: int) -> str:
         """Return a learner who is not erased by this event or one before."""
@@ -57,11 +57,16 @@ class Campus:
         return {"type": kind, "event_id": event_id, "user_id": user_id, "occurred_at": at.isoformat()}
 
 
-def _rest(random: Random, kind: str) -> Body:
+def _course(random: Random, user_id: str) -> str:
+    """Return a course of the half that a learner is interested in: something is left to recommend to the busiest."""
+    return f"c{random.randrange(int(user_id[1:]) % 2, COURSES, 2)}"
+
+
+def _rest(random: Random, kind: str, user_id: str) -> Body:
     """Return the fields that belong to one kind of event."""
     if kind == "profile_updated":
         return {"interests": random.sample(_SUBJECTS, 2)}
-    course = {"course_id": f"c{random.randrange(COURSES)}"}
+    course = {"course_id": _course(random, user_id)}
     match kind:
         case "progressed":
             return {**course, "value": round(random.random(), 3)}

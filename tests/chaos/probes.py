@@ -126,5 +126,4 @@ class Prober:
 
 def _courses(shard: int) -> Iterator[str]:
     """Yield courses for ever, the same again after a while: an enrolment repeated is an event like any other."""
-    # Half of the courses are left, or there would be nothing to list.
     return itertools.cycle(f"c{i}" for i in range(shard % 2, COURSES, 2) if f"c{i}" not in RETIRED)

@@ -31,13 +31,17 @@ async def _both_own(system: System) -> bool:
     return bool(owned["a"] and owned["b"]) and sorted(owned["a"] + owned["b"]) == list(range(PARTITIONS))
 
 
+async def _is_back(system: System) -> bool:
+    return system.is_ready("b") and await _both_own(system)
+
+
 async def test_a_stopped_worker_leaves_its_shards_at_once_and_a_crashed_one_keeps_them(system: System) -> None:
     await until(lambda: _both_own(system), "both workers own shards", PATIENCE_S)
     before = await _owned(system)
     system.kill("b")
     assert (await _owned(system))["b"] == before["b"]
     system.start("b")
-    await until(lambda: _both_own(system), "the crashed worker is back", PATIENCE_S)
+    await until(lambda: _is_back(system), "the crashed worker is back", PATIENCE_S)
     status, _ = system.stop("b")
     assert status == 0
     assert (await _owned(system))["b"] == []  # long before its session would end

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -166,6 +166,32 @@ async def test_a_building_shard_goes_live_only_with_every_list(client: Client, v
             assert len(seen) < 20_000
     assert seen[-1] == (Status.LIVE, 0, 120)
     assert any(0 < lists < 120 for _, _, lists in seen), "it was seen while it was building"
+
+
+class Busy(Refresher):
+    """A refresher in whose shard an event comes in while each batch is refreshed."""
+
+    log: Log
+    courses = itertools.cycle(f"c{i:02d}" for i in range(1, 9))
+
+    async def refresh(self, view: ShardView, users: Sequence[str], serving: Serving) -> int:
+        """Refresh, and have somebody marked again by the time it is done."""
+        published = await super().refresh(view, users, serving)
+        await self.log.enrol("busy", next(self.courses))
+        return published
+
+
+async def test_events_that_never_cease_do_not_keep_a_shard_from_going_live(
+    client: Client, view: ShardView, log: Log
+) -> None:
+    users = [f"u{i:02d}" for i in range(30)]
+    await log.append(*(enrolled(user, "c00") for user in [*users, "busy"]))
+    refresher = Busy(client, 5, 8)
+    refresher.log = log
+    async with running(refresher, [await opened(client, view)], bare_room(serving())):
+        await _until_live(client)
+        assert all([await listed(client, user) for user in [*users, "busy"]])
+    assert await marks(client) == {"busy"}
 
 
 async def test_without_any_model_a_shard_goes_live_all_the_same(client: Client, view: ShardView, log: Log) -> None:

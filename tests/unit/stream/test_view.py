@@ -43,6 +43,17 @@ async def test_nothing_becomes_an_empty_state_that_is_building(client: Client) -
     assert list(await contents(client)) == [KEYS.meta.encode()]
 
 
+async def test_a_new_state_over_a_log_that_lost_its_beginning_is_an_alarm(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    await open_shard(client, KEYS, log_beginning=17)
+    assert f"ALARM: learner-events:{KEYS.shard} begins at 17" in caplog.text
+    caplog.clear()
+    await open_shard(client, KEYS, log_beginning=17)  # the same state, known by now
+    await open_shard(client, ShardKeys(3, 2), log_beginning=0)
+    assert not caplog.text
+
+
 async def test_there_is_no_meta_before_a_shard_is_opened(client: Client) -> None:
     assert await read_meta(client, KEYS) is None
 
