@@ -149,7 +149,8 @@ _PLANTS: Final[dict[str, Callable[[Fault], None]]] = {
     "loader": lambda fault: plant(ServingRoom, "_load", fault, deadlock),
     "follower": lambda fault: plant_async(ControlLog, "_poll", fault, hang),
     "outside": _plant_outside,
-    "frozen": lambda _: None,  # by the test
+    "frozen": lambda _: None,  # by the test, as
+    "anew": lambda _: None,
     "merging": lambda fault: _plant_stop(merge._MERGE, fault),
     "publishing": lambda fault: _plant_stop(refresh._PUBLISH, fault),
 }
@@ -160,7 +161,7 @@ def plant_kind(kind: str, folder: Path) -> None:
     fault = Fault(kind, folder, waits=kind != "filler")
     if fault.is_over:
         return
-    if limit := {"loader": "SLOW_S", "outside": "UNASSIGNED_S"}.get(kind):
+    if limit := {"loader": "SLOW_S", "outside": "UNASSIGNED_S", "anew": "UNASSIGNED_S"}.get(kind):
         setattr(watchdog, limit, SHORT_S)
     _PLANTS[kind](fault)
 
