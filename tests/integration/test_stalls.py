@@ -21,6 +21,7 @@ from deploy.keeper import Child
 from deploy.log_lines import LogLines
 from deploy.probes import Heartbeat, file_exists
 from deploy.supervisor import Supervisor
+from schemas.keys import ShardKeys
 from stream.watchdog import EXIT_STATUS, Sign
 from tests.integration.campus import enrolled
 from tests.integration.workers import System, connected, publish, wide_system
@@ -150,6 +151,9 @@ async def _stall_all(system: System, supervisor: Supervisor, watch: Watch) -> No
         os.kill(supervisor.pids["frozen"], signal.SIGSTOP)
         manifest = store_bundle(system.bundles, system.folder, 1)
         await append_control(system.stack.bootstrap_servers, *going_live(manifest))
+        async with connected(system) as (client, _):
+            for shard in range(system.partitions):  # each is filled again
+                await client.hset(ShardKeys(shard, 0).meta, "nonce", "f" * 32)
         await until(watch.all_found, "every stall found", PATIENCE_S)
         await until(watch.all_again, "every worker again", PATIENCE_S)
 
