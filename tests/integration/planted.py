@@ -32,11 +32,11 @@ SESSION_S: Final = 6
 
 
 class Fault:
-    """When a fault comes."""
+    """When a fault comes: once, or from then on for as long as the process lives."""
 
-    def __init__(self, kind: str, folder: Path, waits: bool = True) -> None:
+    def __init__(self, kind: str, folder: Path, lasts: bool = False) -> None:
         self._go, self._done = folder / "go", folder / f"{kind}.done"
-        self._waits = waits
+        self._lasts, self._has_come = lasts, False
 
     @property
     def is_over(self) -> bool:
@@ -45,9 +45,10 @@ class Fault:
 
     def comes(self) -> bool:
         """Whether it comes now."""
-        if self.is_over or (self._waits and not self._go.exists()):
-            return False
+        if self.is_over or not self._go.exists():
+            return self._lasts and self._has_come
         self._done.touch()
+        self._has_come = True
         return True
 
 
@@ -149,7 +150,8 @@ _PLANTS: Final[dict[str, Callable[[Fault], None]]] = {
     "loader": lambda fault: plant(ServingRoom, "_load", fault, deadlock),
     "follower": lambda fault: plant_async(ControlLog, "_poll", fault, hang),
     "outside": _plant_outside,
-    "frozen": lambda _: None,  # by the test
+    "frozen": lambda _: None,  # by the test, as
+    "anew": lambda _: None,
     "merging": lambda fault: _plant_stop(merge._MERGE, fault),
     "publishing": lambda fault: _plant_stop(refresh._PUBLISH, fault),
 }
@@ -157,10 +159,10 @@ _PLANTS: Final[dict[str, Callable[[Fault], None]]] = {
 
 def plant_kind(kind: str, folder: Path) -> None:
     """Plant one of the faults, if it has not come yet, with the limit and the session it is found by made short."""
-    fault = Fault(kind, folder, waits=kind != "filler")
+    fault = Fault(kind, folder, lasts=kind == "filler")  # a rebalance would begin another fill
     if fault.is_over:
         return
-    if limit := {"loader": "SLOW_S", "outside": "UNASSIGNED_S"}.get(kind):
+    if limit := {"loader": "SLOW_S", "outside": "UNASSIGNED_S", "anew": "UNASSIGNED_S"}.get(kind):
         setattr(watchdog, limit, SHORT_S)
     _PLANTS[kind](fault)
 

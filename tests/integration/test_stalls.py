@@ -21,6 +21,7 @@ from deploy.keeper import Child
 from deploy.log_lines import LogLines
 from deploy.probes import Heartbeat, file_exists
 from deploy.supervisor import Supervisor
+from schemas.keys import ShardKeys
 from stream.watchdog import EXIT_STATUS, Sign
 from tests.integration.campus import enrolled
 from tests.integration.workers import System, connected, publish, wide_system
@@ -28,6 +29,7 @@ from tests.models import going_live, store_bundle
 from tests.waiting import until
 
 STALL_S: Final = 6.0
+AWAY_S: Final = 8.0
 FOUND: Final = {
     "loop": f"watchdog: {Sign.LOOP} for ",
     "compute": f"watchdog: {Sign.REFRESH} for ",
@@ -149,5 +151,31 @@ async def _stall_all(system: System, supervisor: Supervisor, watch: Watch) -> No
         os.kill(supervisor.pids["frozen"], signal.SIGSTOP)
         manifest = store_bundle(system.bundles, system.folder, 1)
         await append_control(system.stack.bootstrap_servers, *going_live(manifest))
+        async with connected(system) as (client, _):
+            for shard in range(system.partitions):  # each is filled again
+                await client.hset(ShardKeys(shard, 0).meta, "nonce", "f" * 32)
         await until(watch.all_found, "every stall found", PATIENCE_S)
         await until(watch.all_again, "every worker again", PATIENCE_S)
+
+
+async def test_a_worker_that_waits_or_is_busy_is_left_alone(system: System) -> None:
+    """Nothing to do, a long fill, a sweep, its server away, its broker away: none is a stall."""
+    async with connected(system) as (client, producer):
+        users = [f"patient-{i}" for i in range(2_000)]
+        await publish(producer, [enrolled(user, 1) for user in users])
+        system.start("patient", STALL_S=str(STALL_S), CHECK_INTERVAL_S="0.5")
+        pid = system.processes["patient"].pid
+        await system.caught_up(client, patience_s=PATIENCE_S)
+        await client.client_pause(int(AWAY_S * 1_000))
+        await publish(producer, [enrolled(user, 2) for user in users])
+        await system.caught_up(client, patience_s=PATIENCE_S)
+        manifest = store_bundle(system.bundles, system.folder, 2)
+        await append_control(system.stack.bootstrap_servers, *going_live(manifest))
+        broker = system.stack.pids["kafka"]
+        os.kill(broker, signal.SIGSTOP)
+        await asyncio.sleep(AWAY_S)
+        os.kill(broker, signal.SIGCONT)
+        await publish(producer, [enrolled(user, 3) for user in users])
+        await system.caught_up(client, patience_s=PATIENCE_S)
+        assert system.processes["patient"].pid == pid and "watchdog:" not in system.log()
+    system.stop("patient")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from schemas.settings import Connections
 from schemas.topics import ACTIVITY, COURSES
 from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
 from stream.view import read_meta
+from stream.watchdog import EXIT_STATUS
 from tests.models import COURSES as CATALOGUE
 from tests.models import going_live, write_bundle
 from tests.reference import Logged
@@ -49,6 +50,7 @@ class System:
     redis_url: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    revive: Callable[[str], None] | None = None
 
     @property
     def bundles(self) -> Path:
@@ -109,7 +111,10 @@ class System:
         return ready.exists() and ready.read_text() == f"{self.processes[worker_id].pid}\n"
 
     def expect_alive(self) -> None:
-        """No worker may have ended by itself."""
+        """No worker may have ended by itself, but by its watchdog where `revive` says who starts it again."""
+        if self.revive:
+            for worker_id in [one for one, process in self.processes.items() if process.poll() == EXIT_STATUS]:
+                self.revive(worker_id)
         ended = {worker_id: process.returncode for worker_id, process in self.processes.items() if process.poll()}
         assert not ended, f"{ended}:\n{self.log()[-8_000:]}"
 
