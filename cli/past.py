@@ -83,20 +83,24 @@ def _looked_up(past: Past) -> Lookup:
     )
 
 
-async def recommend_as_of(connections: Connections, user_id: str, until_ms: int, query: Query) -> dict[str, Any]:
-    """Return what the API would have answered at an append time, and which parts of it are exact."""
-    past = await past_of(connections, user_id, until_ms)
+async def answer_of(past: Past, user_id: str, until_ms: int, query: Query) -> dict[str, Any]:
+    """Return what the API would have answered with what stood then, and which parts of it are exact."""
     version = Version(*past.serving.epochs, -1, -1)
     shared = _Shared(past.serving.recommender, past.catalogue, version, until_ms * 1_000)
     lists = Lists(shared, _Models(past.model_version), _Ends())
     answer = await lists.recommendations(user_id, _looked_up(past), query)
     return {
-        **msgspec.to_builtins(answer),
+        **msgspec.json.decode(msgspec.json.encode(answer)),
         "age_s": None,
         "as_of_ms": until_ms,
         "exact": past.exact,
         "erased_since": past.learner.is_erased,
     }
+
+
+async def recommend_as_of(connections: Connections, user_id: str, until_ms: int, query: Query) -> dict[str, Any]:
+    """Return what the API would have answered at an append time."""
+    return await answer_of(await past_of(connections, user_id, until_ms), user_id, until_ms, query)
 
 
 def query_of(
