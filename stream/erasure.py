@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from adapters.follow import ControlLog
 from adapters.kafka import open_reader, read_range
 from adapters.redis import Client
 from recommender.fold import erased_through_us
@@ -24,6 +25,7 @@ from schemas.registers import split_record, unpack_stamp
 from schemas.topics import ACTIVITY, DEAD_LETTERS, LEARNER_EVENTS
 from stream.dead_letters import sort_out
 from stream.merge import LearnerUpdate, Run, merge_run
+from stream.runs import read_runs
 from stream.view import ShardView, by_name, delete_state
 
 PLACES: Final = (
@@ -131,10 +133,27 @@ async def finish(client: Client, standing: Standing, erasure: Erasure) -> None:
     elif meta.status in (Status.RETIRED, Status.WIPING):
         await delete_state(client, ShardView(keys, meta.nonce))
     else:
-        through_us, offset = erasure.through_us, erasure.offset
-        update = LearnerUpdate(offset=offset, erased_through_us=through_us, erased_offset=offset)
+        update = _only_erasure(erasure.offset, erasure.through_us)
         run = Run(meta.applied + 1, meta.applied, {erasure.user_id: update}, [], 0)
         await merge_run(client, ShardView(keys, meta.nonce), run)
+
+
+def _only_erasure(offset: int, through_us: int) -> LearnerUpdate:
+    return LearnerUpdate(offset=offset, erased_through_us=through_us, erased_offset=offset)
+
+
+async def erase_since(
+    client: Client, reader: AIOKafkaConsumer, control: ControlLog, view: ShardView, first: int, end: int
+) -> None:
+    """Carry erasures of a stretch of the log into a state of before it: the past, too, holds nobody who was erased."""
+    async for run in read_runs(reader, TopicPartition(LEARNER_EVENTS, view.keys.shard), first, end, control):
+        erased = {
+            user_id: _only_erasure(one.erased_offset, one.erased_through_us)
+            for user_id, one in run.updates.items()
+            if one.erased_offset >= 0
+        }
+        if erased:
+            await merge_run(client, view, Run(first, first - 1, erased, [], 0))
 
 
 async def shared_lists_know(client: Client, erasure: Erasure) -> bool:

@@ -20,6 +20,7 @@ from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
 from stream.digest import DigestResult, ends_as_of, generation_digest
+from stream.erasure import erase_since
 from stream.generation import delete_generation
 from stream.merge import merge_run
 from stream.refresh import Refresher
@@ -84,6 +85,14 @@ class Rebuild:
         filled = (self._fill(partition, begins[partition], end, gate) for partition, end in ends.items())
         self.views = list(await asyncio.gather(*filled))
 
+    async def erase_since(self, ends: dict[TopicPartition, int]) -> None:
+        """Take out of a state of the past who was erased since."""
+        async with open_reader(self._connections.kafka_bootstrap_servers) as reader:
+            now = await ends_as_of(reader, None)
+            for view in self.views:
+                partition = TopicPartition(LEARNER_EVENTS, view.keys.shard)
+                await erase_since(self._client, reader, self._control, view, ends[partition], now[partition])
+
     async def build_lists(self) -> None:
         """Compute every learner's list with the live model, so that readers find it at once."""
         bootstrap, state = self._connections.kafka_bootstrap_servers, self._control.state
@@ -121,7 +130,10 @@ async def rebuild(
     accept_difference: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> RebuildResult:
-    """Rebuild the state into a new generation; with `swap`, build lists, compare it with the live one, put it live."""
+    """Rebuild the state into a new generation; with `swap`, build lists, compare it with the live one, put it live.
+
+    The digest of a state of the past is what it was then; what stays in Redis lacks who was erased since.
+    """
     if swap and until_ms is not None:
         raise ConfigurationError("--until gives a state of the past, which can't be swapped in: leave out --swap")
     async with AsyncExitStack() as stack:
@@ -139,6 +151,8 @@ async def rebuild(
         await job.fill(ends)
         seconds = time.monotonic() - started
         rebuilt = await generation_digest(client, job.generation, state.partitions)
+        if until_ms is not None:
+            await job.erase_since(ends)
         if live:
             _compare(live, rebuilt, accept_difference)
             await job.build_lists()

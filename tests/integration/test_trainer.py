@@ -199,13 +199,13 @@ async def test_who_is_erased_later_is_out_of_the_past_too(shared: TrainerSetting
 async def test_a_model_made_while_a_learner_was_erased_is_made_again(
     settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    erased = [Erased(event_id=user, user_id=user, occurred_at=START_S) for user in ("u0", "u1", "u2", "u3")]
+    leaving = iter([Erased(event_id=user, user_id=user, occurred_at=START_S) for user in ("u0", "u1", "u2", "u3")])
     logs: list[Log] = []
     erasing = 1
 
     def training(log: Log, *arguments: Any) -> Trained:
         if len(logs) < erasing:
-            asyncio.run_coroutine_threadsafe(publish(settings, [erased[len(logs)]]), loop).result(30)
+            asyncio.run_coroutine_threadsafe(publish(settings, [next(leaving)]), loop).result(30)
         logs.append(log)
         return train_model(log, *arguments)
 
