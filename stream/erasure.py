@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from adapters.follow import ControlLog
 from adapters.kafka import open_reader, read_range
 from adapters.redis import Client
 from recommender.fold import erased_through_us
@@ -131,10 +132,13 @@ async def finish(client: Client, standing: Standing, erasure: Erasure) -> None:
     elif meta.status in (Status.RETIRED, Status.WIPING):
         await delete_state(client, ShardView(keys, meta.nonce))
     else:
-        through_us, offset = erasure.through_us, erasure.offset
-        update = LearnerUpdate(offset=offset, erased_through_us=through_us, erased_offset=offset)
+        update = _only_erasure(erasure.offset, erasure.through_us)
         run = Run(meta.applied + 1, meta.applied, {erasure.user_id: update}, [], 0)
         await merge_run(client, ShardView(keys, meta.nonce), run)
+
+
+def _only_erasure(offset: int, through_us: int) -> LearnerUpdate:
+    return LearnerUpdate(offset=offset, erased_through_us=through_us, erased_offset=offset)
 
 
 async def shared_lists_know(client: Client, erasure: Erasure) -> bool:

@@ -12,13 +12,15 @@ from typing import Any
 import httpx
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from redis import Redis
 
 from adapters.kafka import end_offsets, open_reader, read_range, shard_of
 from deploy.embedded import EmbeddedStack, embedded
 from schemas.courses import decode_course
-from schemas.events import decode_event
+from schemas.events import decode_event, to_microseconds
+from schemas.meta import Header
 from schemas.topics import ACTIVITY, COURSES, LEARNER_EVENTS, Position
-from tests.api_server import PARTITIONS, bearer, running_api, until
+from tests.api_server import PARTITIONS, State, bearer, running_api, until
 
 EVENT: dict[str, Any] = {
     "type": "enrolled", "event_id": "e1", "user_id": "u", "course_id": "c", "occurred_at": "2026-01-01T00:00:00Z",
@@ -65,6 +67,28 @@ def test_an_accepted_event_stands_where_the_answer_says(api: httpx.Client, stack
     record = record_at(stack, Position.parse(answer.json()["position"]))
     assert (record.key, record.partition) == (b"u", shard_of("u", PARTITIONS))
     assert decode_event(record.value).event_id == "e1"
+
+
+def test_what_an_erasure_covers_is_kept_and_named(api: httpx.Client, stack: EmbeddedStack) -> None:
+    through = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    with Redis.from_url(stack.redis_url) as redis:
+        State(redis).write_learner("gone", {}, Header(5, -1, to_microseconds(through), 5))
+    moments = (through - timedelta(days=1), through, through + timedelta(microseconds=1))
+    gone = [{**EVENT, "user_id": "gone", "event_id": str(at), "occurred_at": at.isoformat()} for at in moments]
+    answer = api.post("/v1/events", json={"events": [EVENT, {"type": "zapped"}, *gone]})
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 4)
+    assert answer.json()["erased"] == [
+        {"index": place, "erased_through": "2026-01-01T12:00:00.000000Z"} for place in (2, 3)
+    ]
+
+
+def test_an_erasure_says_through_when_it_deletes(api: httpx.Client, stack: EmbeddedStack) -> None:
+    answer = api.delete("/v1/learners/a%2Fü", headers=bearer("a/ü", "learner"))
+    assert answer.status_code == 202, answer.text
+    record = record_at(stack, Position.parse(answer.json()["position"]))
+    assert decode_event(record.value).type_name == "erased" and record.key == "a/ü".encode()
+    through = datetime.fromisoformat(answer.json()["erased_through"])
+    assert to_microseconds(through) == (record.timestamp + 300_000) * 1_000
 
 
 def test_a_batch_is_kept_in_both_topics_and_says_what_it_rejects(api: httpx.Client, stack: EmbeddedStack) -> None:

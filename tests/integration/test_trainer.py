@@ -9,9 +9,11 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import trainer.make
 from adapters.bundles import BundleStore
 from adapters.follow import ControlLog, append_control
 from adapters.kafka import open_producer, shard_of
@@ -19,14 +21,15 @@ from deploy.embedded import EmbeddedStack, embedded
 from recommender.bundle import load_model, verify
 from schemas.control import ControlState, RecordQuarantined, RefitRequested
 from schemas.courses import Course, encode_course
-from schemas.errors import BundleError
-from schemas.events import LearnerEvent, encode_event
+from schemas.errors import BundleError, NotReadyError
+from schemas.events import Erased, LearnerEvent, encode_event
 from schemas.topics import COURSES, LEARNER_EVENTS
 from tests.unit.trainer import test_poison as poison
 from tests.unit.trainer.campus import START_S, checkerboard, courses, enrolled, log_of
-from trainer.log import read_log
-from trainer.make import make_model
-from trainer.result import no_progress
+from trainer.log import Log, holds_erased, read_log
+from trainer.make import ATTEMPTS, make_model
+from trainer.pipeline import Trained, train_model
+from trainer.result import TrainResult, no_progress
 from trainer.settings import TrainerSettings
 from trainer.train import TrainingError, bootstrap_once, train_once
 
@@ -175,6 +178,57 @@ async def test_what_the_stream_would_refuse_is_not_learnt_from(shared: TrainerSe
     log = await read_log(servers)
     assert log.dead_letters - before.dead_letters == 5
     assert [event for event in log.events if event.user_id.startswith("good")] == log_of(good).events
+
+
+async def test_who_is_erased_later_is_out_of_the_past_too(shared: TrainerSettings) -> None:
+    servers = shared.kafka_bootstrap_servers
+    await publish(shared, [enrolled("past-gone", "c00", 0), enrolled("past-stays", "c00", 0)])
+    await asyncio.sleep(0.05)
+    moment_ms = round(time.time() * 1_000)
+    before = await read_log(servers, as_of_ms=moment_ms)
+    assert "past-gone" in {event.user_id for event in before.events}
+    await asyncio.sleep(0.05)
+    assert not await holds_erased(servers, before)
+    await publish(shared, [Erased(event_id="x", user_id="past-gone", occurred_at=START_S)])
+    assert await holds_erased(servers, before)
+    after = await read_log(servers, as_of_ms=moment_ms)
+    assert after.events == [event for event in before.events if event.user_id != "past-gone"]
+    assert after.offsets == before.offsets and not await holds_erased(servers, after)
+
+
+async def test_a_model_made_while_a_learner_was_erased_is_made_again(
+    settings: TrainerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving = iter([Erased(event_id=user, user_id=user, occurred_at=START_S) for user in ("u0", "u1", "u2", "u3")])
+    logs: list[Log] = []
+    erasing = 1
+
+    def training(log: Log, *arguments: Any) -> Trained:
+        if len(logs) < erasing:
+            asyncio.run_coroutine_threadsafe(publish(settings, [next(leaving)]), loop).result(30)
+        logs.append(log)
+        return train_model(log, *arguments)
+
+    async def made() -> TrainResult:
+        return await asyncio.get_running_loop().run_in_executor(
+            None, lambda: asyncio.run(make_model(settings, 1, False, None, no_progress))
+        )
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(trainer.make, "train_model", training)
+    await publish(settings, checkerboard(), courses())
+    result = await made()
+    assert result.published, result.reason
+    assert [("u0" in {event.user_id for event in log.events}) for log in logs] == [True, False]
+    assert (await decided(settings)).models.keys() == {result.version}
+    assert result.offsets[LEARNER_EVENTS] == logs[-1].offsets[LEARNER_EVENTS]
+
+    logs.clear()
+    erasing = ATTEMPTS
+    before = await decided(settings)
+    with pytest.raises(NotReadyError, match="learners were erased during each of 3 trainings"):
+        await made()
+    assert len(logs) == ATTEMPTS and (await decided(settings)).offset == before.offset
 
 
 async def test_the_log_as_of_a_moment_is_what_had_been_appended_by_then(shared: TrainerSettings) -> None:

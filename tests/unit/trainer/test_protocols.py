@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import trainer.protocols
 from schemas.errors import NotReadyError
-from schemas.events import AnyEvent, Enrolled, Viewed
+from schemas.events import AnyEvent, Enrolled, Erased, Viewed
 from tests.unit.trainer.campus import DAY_S, START_S, checkerboard, courses, enrolled
 from trainer.protocols import PROTOCOLS, Evaluated, Evaluation, Plan, Protocol
 from trainer.settings import TrainerSettings
@@ -143,6 +143,19 @@ def test_what_was_only_looked_at_can_be_hidden() -> None:
     taken, seen = (_evaluate(mixed, plan._replace(hide_seen=hidden)) for hidden in (False, True))
     assert len(taken.scoreboards["popular"].ranks) == 300
     assert len(seen.scoreboards["popular"].ranks) == 285
+
+
+def test_who_was_erased_is_neither_tested_nor_fitted_nor_counted() -> None:
+    events, gone = _events(), {"u3", "u4"}
+    last_s = max(event.occurred_us for event in events) // 1_000_000
+    erased = [Erased(event_id=user, user_id=user, occurred_at=last_s) for user in sorted(gone)]
+    plan = Plan(Protocol(0.5, 150), ("popular", "hybrid"))
+    found = _evaluate([*events, *erased], plan)
+    without = _evaluate([event for event in events if event.user_id not in gone], plan)
+    assert {name: board.ranks for name, board in found.scoreboards.items()} == {
+        name: board.ranks for name, board in without.scoreboards.items()
+    }
+    assert len(found.scoreboards["popular"].ranks) == 290
 
 
 def test_progress_ends_at_the_end() -> None:
