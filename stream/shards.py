@@ -30,7 +30,7 @@ from stream.view import ShardView, open_shard, read_meta
 logger: Final = logging.getLogger(__name__)
 
 
-BACKLOG: Final = 5_000
+BACKLOG: Final = 2_000
 """Records of a shard that a filler merges sooner than the agent would: it first has to connect, but is much faster."""
 
 
