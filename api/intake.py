@@ -1,5 +1,6 @@
 """How much may be under way at once of what is written: beyond that the answer is 503 at once, and nothing queues."""
 
+import logging
 import math
 import time
 from collections import Counter
@@ -10,6 +11,8 @@ from typing import Final
 from api.problems import UNAVAILABLE, ProblemError
 from schemas.events import MAX_EVENT_BYTES
 
+logger: Final = logging.getLogger(__name__)
+
 LEAST_BYTES: Final = MAX_EVENT_BYTES
 """What any request counts at least: reading, checking and waiting take memory too."""
 
@@ -17,6 +20,7 @@ SLICE: Final = 100
 """Events of a batch that are worked at without a break: a large one must not hold up everybody else's requests."""
 
 _LONGEST_S: Final = 30
+_SILENCE_S: Final = 5.0
 
 
 class Intake:
@@ -29,13 +33,14 @@ class Intake:
         self._began_at: dict[object, float] = {}
         self.bytes_under_way = 0
         self.num_refused = 0
+        self._silent_until = 0.0
 
     def refusal(self, caller: bytes, size: int) -> ProblemError | None:
         """Return the 503 problem if a request of this size is too much now."""
         size = max(size, LEAST_BYTES)
         if self.bytes_under_way + size <= self._max_bytes and self._by_caller[caller] + size <= self._max_bytes // 2:
             return None
-        self.num_refused += 1
+        self._note_refusal()
         detail = "too much is being written at once; nothing of this request was read, send it again later"
         return ProblemError(503, detail, kind=UNAVAILABLE, headers={"Retry-After": str(self.retry_after_s())})
 
@@ -50,6 +55,15 @@ class Intake:
         finally:
             del self._began_at[request]
             self._add(caller, -size)
+
+    def _note_refusal(self) -> None:
+        """Count it; say so once in a while, for a line each would be one more flood."""
+        self.num_refused += 1
+        if self._clock() >= self._silent_until:
+            self._silent_until = self._clock() + _SILENCE_S
+            logger.warning(
+                "%d writes were too much so far; %d bytes are under way", self.num_refused, self.bytes_under_way
+            )
 
     def _add(self, caller: bytes, size: int) -> None:
         self.bytes_under_way += size

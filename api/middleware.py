@@ -138,5 +138,6 @@ class Observe:
             route = getattr(scope.get("route"), "path", "unmatched")
             seconds = time.perf_counter() - started
             self._metrics.count_request(scope["method"], route, status, seconds)
-            level = logging.WARNING if status >= 500 else logging.DEBUG
+            # What is refused for now is said where it is decided, and not for each of thousands.
+            level = logging.WARNING if status >= 500 and status != 503 else logging.DEBUG
             logger.log(level, "%s %s %d in %.1f ms", scope["method"], route, status, seconds * 1e3)

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
-from adapters.follow import ControlLog
 from adapters.kafka import open_reader, read_range
 from adapters.redis import Client
 from recommender.fold import erased_through_us

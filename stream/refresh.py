@@ -32,6 +32,9 @@ OLDEST_SHARE: Final = 0.1
 DRAWN_SHARE: Final = 0.1
 """Share that is drawn: whose mark is renewed again and again is neither among the newest for long nor ever old."""
 
+LEAST_BATCH: Final = 4
+"""The oldest, one that is drawn, and the newest."""
+
 Hashes = dict[bytes, bytes]
 
 
@@ -129,14 +132,14 @@ class Refresher:
         answer: bytes = await patiently(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
         return answer.count(b"1")
 
-    async def _marks(self, view: ShardView) -> dict[str, float]:
+    async def _marks(self, view: ShardView, batch: int) -> dict[str, float]:
         """Return the scores of the newest marks, and of a share of the oldest and of any."""
-        oldest, drawn = (max(1, int(self._batch * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
+        oldest, drawn = (max(1, int(batch * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
         key = view.keys.dirty
 
         async def read() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrange(key, 0, self._batch - oldest - drawn - 1, desc=True, withscores=True)
+            pipeline.zrange(key, 0, batch - oldest - drawn - 1, desc=True, withscores=True)
             pipeline.zrange(key, 0, oldest - 1, withscores=True)
             pipeline.zrandmember(key, drawn, withscores=True)
             return list(await pipeline.execute())
@@ -145,9 +148,9 @@ class Refresher:
         pairs = [*newest, *eldest, *zip(lots[::2], lots[1::2], strict=True)]
         return {user.decode(): float(score) for user, score in pairs}
 
-    async def refresh_marked(self, view: ShardView, serving: Serving) -> int:
+    async def refresh_marked(self, view: ShardView, serving: Serving, batch: int | None = None) -> int:
         """Refresh one batch of a shard's dirty learners; return how many lists were published, -1 if none was dirty."""
-        marks = await self._marks(view)
+        marks = await self._marks(view, batch or self._batch)
         if not marks:
             return -1
         published = await self.refresh(view, list(marks), serving)
@@ -196,15 +199,15 @@ class Refresher:
         versions = await patiently(read) if users else []
         return [user_id for user_id, version in zip(users, versions, strict=True) if version[:16] != current]
 
-    async def _refresh_shard(self, shard: Shard, serving: Serving) -> bool:
+    async def _refresh_shard(self, shard: Shard, serving: Serving, batch: int) -> bool:
         """Refresh a batch of one shard's marks; a shard that is building goes live once a batch held all of them.
 
         Not only when none is left: as long as events come in there may always be one.
         """
         view, is_last = shard.view, False
         if shard.meta.status == Status.BUILDING:  # half a batch: some more may come before the marks are read
-            is_last = await patiently(lambda: self._client.zcard(view.keys.dirty)) <= self._batch // 2
-        published = await self.refresh_marked(view, serving)
+            is_last = await patiently(lambda: self._client.zcard(view.keys.dirty)) <= batch // 2
+        published = await self.refresh_marked(view, serving, batch)
         if is_last and shard.view is view and shard.phase == Phase.OPEN and shard.meta.status == Status.BUILDING:
             await self.go_live(shard)
         return published > 0
@@ -229,7 +232,9 @@ class Refresher:
 
     async def _round(self, shards: Sequence[Shard], serving: Serving) -> bool:
         """Refresh a batch of every shard's marks, and some of a sweep behind them; answer whether anything was done."""
-        done = await asyncio.gather(*(_in_time(self._refresh_shard(shard, serving)) for shard in shards))
+        # Who enrols now waits for the round under way: with many shards it stays short, for hardly more work a learner.
+        each = max(self._batch // max(len(shards), 1), self._batch // 4, LEAST_BATCH)
+        done = await asyncio.gather(*(_in_time(self._refresh_shard(shard, serving, each)) for shard in shards))
         batch = self._batch // 4 if any(done) else self._batch
         return await _in_time(self._sweep_next(shards, serving, batch)) or any(done)
 

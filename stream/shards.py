@@ -33,7 +33,7 @@ from stream.view import ShardView, open_shard, read_meta
 logger: Final = logging.getLogger(__name__)
 
 
-BACKLOG: Final = 5_000
+BACKLOG: Final = 2_000
 """Records of a shard that a filler merges sooner than the agent would: it first has to connect, but is much faster."""
 PATIENCE_S: Final = 2.0
 """The agent waits so long for a server that is away; then its shards wait alone, and those of others go on."""

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import redis
 from aiokafka import AIOKafkaConsumer
 
 from adapters.kafka import end_offsets, open_reader, shard_of
@@ -91,7 +92,7 @@ class Watcher:
     def __init__(self, stack: Stack, name: str) -> None:
         self._stack = stack
         self._name = name
-        self._client = stack.redis
+        self._client = redis.Redis.from_url(stack.ready["redis_url"], socket_timeout=60)
         self.seen = Seen()
 
     def marks_and_memory(self) -> dict[str, float]:

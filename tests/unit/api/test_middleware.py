@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 from fastapi import FastAPI, Request
 
 from api.intake import LEAST_BYTES, Intake
@@ -94,6 +95,22 @@ async def test_what_is_too_much_is_refused_unread_and_reading_is_not() -> None:
                 f"coursestream_ingest_bytes {4.0 * LEAST_BYTES}" in text and "coursestream_ingest_refused 1.0" in text
             )
         assert (await http.post("/bodies", content=b"x")).json() == 1
+
+
+def test_a_flood_of_refusals_is_no_flood_of_lines(caplog: pytest.LogCaptureFixture) -> None:
+    now_s = [50.0]
+    intake = Intake(2 * LEAST_BYTES, clock=lambda: now_s[0])
+    for _ in range(1_000):
+        assert intake.refusal(b"a", 2 * LEAST_BYTES) is not None
+        now_s[0] += 1 / 128
+    assert [record.args and record.args[0] for record in caplog.records] == [1, 641]  # type: ignore[index]
+
+
+async def test_a_refusal_is_no_line_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    async with client(intake=Intake(0)) as http:
+        assert (await http.post("/bodies", content=b"x")).status_code == 503
+        assert (await http.get("/failing")).status_code == 500
+    assert [record.args[2] for record in caplog.records if record.name == "api.middleware"] == [500]  # type: ignore[index]
 
 
 def test_one_caller_may_hold_half() -> None:

@@ -262,6 +262,18 @@ async def _has_swept(client: Client, place: str) -> bool:
     return meta is not None and meta.sweep == place
 
 
+async def test_a_round_over_many_shards_is_short(client: Client, view: ShardView, log: Log) -> None:
+    await log.append(*(enrolled(f"u{i:02d}", "c00") for i in range(40)))
+    recommender = watched()
+    recommender.go.clear()
+    shards = [await opened(client, view) for _ in range(8)]
+    async with running(Refresher(client, 5, 32), shards, bare_room(serving(recommender=recommender))):
+        assert await asyncio.to_thread(recommender.started.wait, 60)
+        assert recommender.learners <= 32 // 4, "so many of each of eight shards, not 32"
+        recommender.go.set()
+        await _until_live(client)
+
+
 @pytest.mark.parametrize("batch", [4, 5, 7])  # the settings refuse less
 async def test_any_size_of_batch_does_its_work(client: Client, view: ShardView, log: Log, batch: int) -> None:
     users = [f"u{i:02d}" for i in range(9)]
