@@ -4,26 +4,24 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.cluster import ClusterPipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     AuthenticationError,
     DataError,
     NoScriptError,
-    RedisClusterException,
     RedisError,
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from adapters.redis_cluster import MAX_CONNECTIONS, Cluster
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
 
@@ -35,9 +33,6 @@ T = TypeVar("T")
 TIMEOUT_S: Final = 5.0
 MOST_CONNECTIONS: Final = 64
 """Of one process: a command beyond waits for its turn, where the client's own pool would fail."""
-
-_MOST_CONNECTIONS_TO_NODE: Final = 10_000
-"""Of a cluster, whose client can't wait: its own 100 would fail the next command."""
 
 _PASSING: Final = (
     "BUSY",
@@ -52,46 +47,12 @@ _PASSING: Final = (
 )
 
 
-@contextmanager
-def _as_redis_error() -> Iterator[None]:
-    """Raise what the library says of a cluster that is not whole as the connection error it is."""
-    try:
-        yield
-    except RedisClusterException as error:
-        raise RedisConnectionError(str(error)) from error
-
-
-class _Pipeline(ClusterPipeline):
-    async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
-        with _as_redis_error():
-            return await super().execute(*args, **kwargs)
-
-
-class Cluster(RedisCluster):
-    """A client of a cluster that raises nothing but RedisError."""
-
-    async def initialize(self, *args: Any, **kwargs: Any) -> Self:
-        """Learn the nodes and which slots they hold."""
-        with _as_redis_error():
-            await super().initialize(*args, **kwargs)
-        return self
-
-    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command at the nodes that hold its keys."""
-        with _as_redis_error():
-            return await super().execute_command(*args, **kwargs)
-
-    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # noqa: ARG002 - its base's
-        """Collect commands."""
-        return _Pipeline(self, transaction)  # type: ignore[abstract]  # an attribute that no base assigns
-
-
 def connect(connections: Connections) -> Client:
     """Return a client; it connects at its first command. All our commands are safe to repeat, so it retries."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
     settings: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": retry}
     if connections.redis_cluster:
-        return Cluster.from_url(connections.redis_url, max_connections=_MOST_CONNECTIONS_TO_NODE, **settings)
+        return Cluster.from_url(connections.redis_url, max_connections=MAX_CONNECTIONS, **settings)
     settings["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     settings |= {"max_connections": MOST_CONNECTIONS, "timeout": TIMEOUT_S}
     return Redis.from_pool(BlockingConnectionPool.from_url(connections.redis_url, **settings))

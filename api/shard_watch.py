@@ -23,7 +23,7 @@ from schemas.meta import Status
 
 logger: Final = logging.getLogger(__name__)
 
-_PROBE_S: Final = 0.1
+_PROBE_S: Final = 0.2
 
 
 def stand_of(answer: Sequence[bytes | None]) -> Stand:

@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -61,14 +61,30 @@ def decode_counts(shards: Sequence[Mapping[bytes, bytes]]) -> Counts:
     return counts
 
 
-async def read_applied(client: Client, generation: int, partitions: int) -> tuple[str, bool]:
-    """Return what every shard has applied, and whether all are live: while the first stays, so do the counts."""
+class Counted(NamedTuple):
+    """What the shards of a generation had applied, -2 without a state: while it stays, so do the counts."""
+
+    generation: int
+    applied: tuple[int, ...]
+
+    def went_back(self, earlier: "Counted | None") -> bool:
+        """Whether a shard has applied less than earlier, as after a backup was restored."""
+        if earlier is None or earlier.generation != self.generation:
+            return False
+        return any(now < before for now, before in zip(self.applied, earlier.applied, strict=True))
+
+    def __str__(self) -> str:
+        return " ".join(map(str, (self.generation, *self.applied)))
+
+
+async def read_applied(client: Client, generation: int, partitions: int) -> tuple[Counted, bool]:
+    """Return what every shard has applied, and whether all are live."""
     keys = [ShardKeys(shard, generation).meta for shard in range(partitions)]
     metas: list[Any] = await patiently(
         lambda: asyncio.gather(*(client.hmget(key, "applied", "status") for key in keys))
     )
-    applied = " ".join([str(generation), *(one.decode() if one else "-" for one, _ in metas)])
-    return applied, all(status == Status.LIVE.encode() for _, status in metas)
+    counted = Counted(generation, tuple(int(one) if one else -2 for one, _ in metas))
+    return counted, all(status == Status.LIVE.encode() for _, status in metas)
 
 
 async def read_counts(client: Client, generation: int, partitions: int) -> Counts:
@@ -182,25 +198,26 @@ class SharedLists:
         self._control = control
         self._catalogue = catalogue
         self._room = room
-        self._counted = ""
+        self._counted: Counted | None = None
         self._whole_at = float("-inf")
 
     async def update(self, is_writer: bool) -> None:
         """Sum the counts if any shard has moved, and write what is no longer true.
 
-        While a shard is rebuilt its counts are not whole: for `HOLD_S` what was known before is nearer to the truth.
+        While a shard is rebuilt, or an older backup brought up to date, its counts are not whole: for `HOLD_S` what was
+        known before is nearer to the truth.
         """
         state = self._control.state
-        counted, whole = await read_applied(self._client, state.generation, state.partitions)
-        now = time.monotonic()
+        counted, live = await read_applied(self._client, state.generation, state.partitions)
+        now, whole = time.monotonic(), live and not counted.went_back(self._counted)
         self._whole_at = now if whole else self._whole_at
         if counted != self._counted and (whole or now - self._whole_at > HOLD_S):
             self._room.take_counts(await read_counts(self._client, state.generation, state.partitions))
             self._counted = counted
         serving = self._room.current
         if is_writer and serving:
-            courses = dict(self._catalogue.courses)
-            await patiently(lambda: write_shared(self._client, serving, courses, self._counted))
+            courses, counts = dict(self._catalogue.courses), str(self._counted or "")
+            await patiently(lambda: write_shared(self._client, serving, courses, counts))
 
     async def pause(self, interval_s: float) -> None:
         """Wait until it is time for the next update: now, if the shared keys are gone."""

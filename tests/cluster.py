@@ -92,8 +92,9 @@ class Cluster:
 
     def is_whole(self) -> bool:
         """Whether every node sees every slot served by a node that lives."""
-        states = [node.ask("CLUSTER", "INFO") for node in self.nodes]
-        return all(int(state[b"cluster_slots_ok"]) == SLOTS for state in map(_fields, states))
+        states = [_fields(node.ask("CLUSTER", "INFO")) for node in self.nodes]
+        wanted = {b"cluster_state": b"ok", b"cluster_slots_ok": b"%d" % SLOTS}
+        return all(state.items() >= wanted.items() for state in states)
 
     def owner(self, slot: int) -> Node:
         """Return the node that serves a slot."""
