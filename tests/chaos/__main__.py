@@ -5,6 +5,7 @@ Interrupted, it goes on where it was when it is called again with the same folde
 
 import argparse
 import asyncio
+import logging
 import shutil
 import signal
 import sys
@@ -61,6 +62,7 @@ def main() -> int:
     chosen = Options(
         options.folder.absolute(), options.kills, options.seed, options.rate, options.learners, names=options.fault
     )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # servers are away on purpose here
     try:
         report = asyncio.run(interruptible(Run(chosen)))
     except asyncio.CancelledError:

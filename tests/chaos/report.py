@@ -18,7 +18,6 @@ class Figures:
     """What was measured beside the faults, over all parts of a run. Stalls are the longest pauses."""
 
     seconds: float = 0.0
-    drawn: int = 0
     unknown: int = 0
     ack_stall_s: float = 0.0
     answer_stall_s: float = 0.0
@@ -131,6 +130,7 @@ class Report:
             "faults": f"{len(self.happened)}, of which {len(self.unproven)} unproven or not recovered from",
             "events acknowledged": f"{verdict.acked:,} of {verdict.learners:,} learners, {verdict.erased} erased",
             "records in the log": f"{verdict.records:,}",
+            "sent again, for want of an answer": f"{figures.unknown:,}",
             "lost": len(verdict.lost),
             "doubled": len(verdict.doubled),
             "otherwise wrong": len(verdict.wrong),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -75,9 +74,8 @@ class Run:
 
     async def go(self) -> Report:
         """Start the system, do what is left of the run, judge, and stop the system."""
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # servers are away on purpose here
-        await self.stack.start()
         try:
+            await self.stack.start()
             await self._found()
             if len(self.happened) < self._options.kills:
                 await self._disturb()
@@ -146,7 +144,7 @@ class Run:
     def _measure(self, seconds: float, producer: Producer, readers: Readers, prober: Prober) -> None:
         counts = readers.counts
         figures = Figures(
-            seconds, self.record.drawn, producer.unknown, producer.acks.longest_s, readers.answers.longest_s,
+            seconds, producer.unknown, producer.acks.longest_s, readers.answers.longest_s,
             prober.longest_s, counts["answers"], counts["degraded"], counts["degraded_with_taken"],
             counts["unavailable"], sorted(readers.models),
         )  # fmt: skip
