@@ -7,7 +7,7 @@ import pytest
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
-from adapters.redis import MOST_CONNECTIONS, Client
+from adapters.redis import MOST_CONNECTIONS, Client, connect
 from api.event_log import EventLog
 from api.lookup import Learners, Lookup
 from api.publishing import NOTES_AT_ONCE, PendingWrite, Publisher, pending_write
@@ -20,7 +20,10 @@ from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, Header, Status, pack_header
 from schemas.pending import TTL_S, Pending
 from schemas.registers import FEEDBACK_CODES, Rank, join_record, pack_stamp, unpack_stamp
+from schemas.settings import Connections
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
+from tests.servers import RedisServer
+from tests.waiting import until
 
 USER = "u1"
 KEYS = ShardKeys(0, 7)
@@ -224,16 +227,22 @@ def test_the_shard_is_kafkas() -> None:
 
 
 async def test_noting_leaves_connections_to_those_who_read(
-    client: Client, learners: Learners, publisher: Publisher
+    client: Client, redis_server: RedisServer, learners: Learners, publisher: Publisher
 ) -> None:
     """While the server takes no writes, more requests wait to be noted than there are connections."""
     await write_meta(client, 5)
-    await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    await client.execute_command("CLIENT", "PAUSE", 120_000, "WRITE")
     waiting = [asyncio.create_task(pend(publisher, ("c1", 6, Rank.ENROLLED))) for _ in range(3 * MOST_CONNECTIONS)]
-    await asyncio.sleep(0)
+    watcher = connect(Connections(redis_url=redis_server.redis_url))
+
+    async def all_that_may_are_waiting() -> bool:
+        return int((await watcher.info("clients"))["blocked_clients"]) >= NOTES_AT_ONCE
+
+    await until(all_that_may_are_waiting, "connections that wait", 60)
     assert (await learners.look_up(USER)).applied == 5
+    assert int((await watcher.info("clients"))["blocked_clients"]) == NOTES_AT_ONCE
     assert not any(task.done() for task in waiting)
-    assert (await client.info("clients"))["blocked_clients"] <= NOTES_AT_ONCE
-    await client.client_unpause()
+    await watcher.client_unpause()
+    await watcher.aclose()
     await asyncio.gather(*waiting)
     assert (await learners.look_up(USER)).pending == {"c1": Pending(6, Rank.ENROLLED)}
