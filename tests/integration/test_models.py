@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from adapters.follow import append_control
 from deploy.ports import free_port
+from schemas.candidates import unpack_candidates
 from schemas.control import ModelRolledBack
 from tests.integration.campus import Tools, enrolled, listed
-from tests.integration.workers import System, connected, running_system, send
+from tests.integration.workers import System, connected, running_system, send, shard_of_user
 from tests.models import going_live, small_model, store_bundle
 from tests.object_store import running_bucket
 from tests.refused import REFUSED, store_refused
@@ -93,6 +95,37 @@ async def _refuse_all(tools: Tools) -> None:
     epoch = await append_control(servers, ModelRolledBack(version="m-0"))
     await takes(tools, epoch)
     system.expect_alive()
+
+
+async def test_after_a_restart_without_the_live_bundle_the_model_before_it_serves(system: System) -> None:
+    async with connected(system) as (client, producer):
+        await _lose_the_bundle(Tools(system, client, producer))
+
+
+async def _lose_the_bundle(tools: Tools) -> None:
+    system, servers = tools.system, tools.system.stack.bootstrap_servers
+    await send(tools.producer, enrolled(LEARNER, 100))
+    epochs = []
+    for seed in (31, 32):
+        manifest = store_bundle(system.bundles, system.folder, seed)
+        epochs.append(await append_control(servers, *going_live(manifest)))
+        await takes(tools, epochs[-1])
+    system.stop("w1")
+    hidden = (system.bundles / "m-32").rename(system.folder / "hidden")
+    system.start("w1")
+    sent = await send(tools.producer, enrolled("newcomer", 1))
+
+    async def is_listed(epoch: int) -> bool:
+        packed: Any = await tools.client.get(shard_of_user("newcomer").candidates("newcomer"))
+        version = unpack_candidates(packed).version if packed else None
+        return version is not None and (version.model_epoch, version.learner_offset) == (epoch, sent.offset)
+
+    await until(lambda: is_listed(epochs[0]), "a newcomer's list, made with the model before")
+    assert "ALARM: lists are made with m-31 until m-32 can be loaded" in system.log()
+    assert await list_epoch(tools) == epochs[1], "what the live model made stands"
+    hidden.rename(system.bundles / "m-32")
+    await until(lambda: is_listed(epochs[1]), "the live model, as soon as it is there again")
+    await system.caught_up(tools.client)
 
 
 async def test_bundles_in_an_object_store_go_from_the_trainer_to_the_workers(away: System) -> None:
