@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,8 +66,9 @@ def start_replay(system: System, phase: str, reached: Path, *arguments: str) -> 
     return subprocess.Popen((*dies_with_us, *command), env=environment, cwd=Path(__file__).parents[2])
 
 
-async def stuck(tools: Tools, phase: str, scratch: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    """Start a replay and wait until it stands still in a phase."""
+@asynccontextmanager
+async def stuck(tools: Tools, phase: str, scratch: Path, *arguments: str) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """Run a replay until it stands still in a phase; it is killed at the end, unless it has ended by then."""
     reached = scratch / "reached"
     process = start_replay(tools.system, phase, reached, *arguments)
 
@@ -74,17 +76,20 @@ async def stuck(tools: Tools, phase: str, scratch: Path, *arguments: str) -> "su
         assert process.poll() is None, "it ended by itself"
         return reached.exists()
 
-    await until(holds, phase)
-    assert await tools.client.exists(REPLAY), "it holds the lease"
-    return process
+    try:
+        await until(holds, phase, 2 * PATIENCE_S)
+        assert await tools.client.exists(REPLAY), "it holds the lease"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def killed(tools: Tools, phase: str, scratch: Path) -> int:
     """Kill a replay with `--swap` in a phase, and let its lease run out; return the generation it was filling."""
     generation = await tools.generation() + 1
-    process = await stuck(tools, phase, scratch, "--swap")
-    process.kill()
-    process.wait()
+    async with stuck(tools, phase, scratch, "--swap"):
+        pass
     assert len(await keys_of(tools.client, generation)) > 1, "it has filled something"
     await tools.client.pexpire(REPLAY, 1)
     return generation
@@ -128,24 +133,21 @@ async def test_a_swap_that_was_written_holds_though_the_replay_is_killed(tools: 
 
 
 async def test_a_replay_that_is_told_to_end_leaves_nothing(tools: Tools, tmp_path: Path) -> None:
-    process = await stuck(tools, "building lists", tmp_path, "--swap")
     live = await tools.generation()
-    assert await keys_of(tools.client, live + 1)
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(process.wait, PATIENCE_S) != 0
+    async with stuck(tools, "building lists", tmp_path, "--swap") as process:
+        assert await keys_of(tools.client, live + 1)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(process.wait, PATIENCE_S) != -signal.SIGKILL
     assert await keys_of(tools.client, live + 1) == set()
     assert not await tools.client.exists(REPLAY)
 
 
 async def test_a_second_replay_is_refused(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = await stuck(tools, "filling", tmp_path)
     monkeypatch.setattr(stream.lease, "LEASE_S", 4.0)  # the first one renews its own every three
-    try:
+    async with stuck(tools, "filling", tmp_path):
         with pytest.raises(NotReadyError, match="another replay is at work"):
             await rebuild(tools.system.connections)
-    finally:
-        process.send_signal(signal.SIGINT)
-        await asyncio.to_thread(process.wait, PATIENCE_S)
+    await tools.client.pexpire(REPLAY, 1)
     assert (await rebuild(tools.system.connections)).kept
 
 

@@ -3,19 +3,23 @@
 `pytest --hypothesis-profile=long` draws thousands of examples.
 """
 
-from typing import Any
+import secrets
+from pathlib import Path
+from typing import Any, Final
 
 from hypothesis import given
 
-from adapters.redis import Client
+import stream
+from adapters.redis import Client, Script
 from schemas.keys import ShardKeys
-from schemas.meta import Status
+from schemas.meta import Meta, Status
 from stream.merge import join_run, merge_run
-from stream.view import ShardView, open_shard
+from stream.view import ShardView, delete_state, open_shard, read_meta
 from tests import reference
 from tests.lives import Life, Step, examples, lives
 from tests.shard_state import contents, read_counts, read_digest, read_learners
 
+OPEN: Final = Script(Path(str(stream.__file__)).with_name("open.lua"))
 LIVED, STRAIGHT = ShardKeys(0, 0), ShardKeys(0, 1)
 
 
@@ -45,11 +49,27 @@ class Worker:
 
     async def fill(self, size: int, chunks: int, lost: bool = False) -> None:
         """Fill from what the state has applied, so many chunks; then be gone, as if killed."""
-        self._view, meta = await open_shard(self._client, self._keys, 0, lost)
+        view, meta = await open_shard(self._client, self._keys, 0, lost)
+        await self._fill_from(view, meta, size, chunks)
+
+    async def open_slowly(self, other: "Worker", size: int) -> None:
+        """Open a state whose meta is lost; before its leftovers are deleted, another worker merges on."""
+        await self._client.delete(self._keys.meta)
+        await OPEN.run(self._client, [self._keys.meta], [self._keys.generation, secrets.token_hex(16), -1, "0", ""])
+        meta = await read_meta(self._client, self._keys)
+        assert meta is not None and meta.status == Status.WIPING
+        await other.take(len(self._records), size)
+        view = ShardView(self._keys, meta.nonce)
+        if await delete_state(self._client, view):
+            await view.set_status(self._client, Status.BUILDING)
+            await self._fill_from(view, meta, size, 3)
+
+    async def _fill_from(self, view: ShardView, meta: Meta, size: int, chunks: int) -> None:
+        self._view = view
         for _ in range(chunks):
             first = meta.applied + 1
             end = min(first + size, len(self._records))
-            if first >= end or not await self._merge(self._view, first, end):
+            if first >= end or not await self._merge(view, first, end):
                 return
             meta = meta._replace(applied=end - 1)
 
@@ -65,7 +85,7 @@ class World:
 
     async def suffer(self, step: Step) -> None:
         """Let a step happen."""
-        worker = self._workers[step.worker]
+        worker, other = self._workers[step.worker], self._workers[1 - step.worker]
         match step.what:
             case "take":
                 await worker.take(step.back, step.size)
@@ -73,12 +93,20 @@ class World:
                 await worker.fill(step.size, step.back + 1)
             case "restart":
                 self._workers[step.worker] = Worker(self._client, self._life)
+            case "give up":
+                await worker.fill(step.size, step.back + 1, lost=True)
+            case "open slowly":
+                await worker.open_slowly(other, step.size)
+            case _:
+                await self._strike(step)
+
+    async def _strike(self, step: Step) -> None:
+        """Let something happen to the server."""
+        match step.what:
             case "empty":
                 await self._client.flushall()
             case "lose meta":
                 await self._client.delete(LIVED.meta)
-            case "give up":
-                await worker.fill(step.size, step.back + 1, lost=True)
             case "keep copy":
                 keys: Any = await self._client.keys()
                 self._copy = {key: await self._client.dump(key) for key in keys}
