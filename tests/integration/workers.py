@@ -35,6 +35,9 @@ from tests.reference import Logged
 from tests.waiting import PATIENCE_S, until
 
 PARTITIONS: Final = 4
+_START_S: Final = 300.0
+"""Workers import a lot: on a busy machine that takes minutes."""
+
 _QUICK: Final = dict.fromkeys(("CHECK_INTERVAL_S", "SHARED_INTERVAL_S", "CATALOGUE_INTERVAL_S"), "0.3")
 
 
@@ -123,7 +126,7 @@ class System:
         async with open_reader(self.stack.bootstrap_servers) as reader:
             return list((await end_offsets(reader, LEARNER_EVENTS_TOPIC)).values())
 
-    async def caught_up(self, client: Client, generation: int = 0) -> None:
+    async def caught_up(self, client: Client, generation: int = 0, patience_s: float = PATIENCE_S) -> None:
         """Wait until every shard is live, has applied all of the log, and no learner's list is behind."""
         ends = await self.ends()
 
@@ -136,7 +139,7 @@ class System:
                 meta is not None and meta.status == Status.LIVE and meta.applied == end - 1 for meta, end in pairs
             )
 
-        await until(holds, f"every shard live at {ends}")
+        await until(holds, f"every shard live at {ends}", patience_s)
 
     def end_all(self) -> None:
         """End what still runs."""
@@ -172,7 +175,7 @@ async def _furnish(system: System) -> None:
         await producer.flush()
     await append_control(system.stack.bootstrap_servers, *going_live(manifest))
     async with connected(system) as (client, _):
-        await system.caught_up(client)
+        await system.caught_up(client, patience_s=_START_S)
 
 
 @contextmanager
