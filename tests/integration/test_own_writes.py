@@ -14,6 +14,7 @@ from tests.api_server import Switched, running_api, until
 from tests.integration.campus import COURSE_IDS
 from tests.integration.workers import System, paused, running_system, shard_of_user
 
+pytestmark = pytest.mark.timeout(900)
 PATIENCE_S: Final = 90
 _STATUS: Final = {"enrol": "enrolled", "progress": "enrolled", "drop": "dropped"}
 
@@ -89,7 +90,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
         exits.callback(redis.off)
         system = exits.enter_context(running_system(folder, ["w1"], redis_url=redis.redis_url))
         kafka = system.stack.bootstrap_servers
-        apis = [exits.enter_context(running_api(kafka, redis.redis_url)) for _ in range(2)]
+        apis = [exits.enter_context(running_api(kafka, redis.redis_url, READ_TIMEOUT_S="5")) for _ in range(2)]
         yield Campus(system, redis, (apis[0], apis[1]), folder)
 
 

@@ -23,6 +23,7 @@ from tests.api_server import Switched, bearer, running_api, until
 from tests.integration.campus import COURSE_IDS
 from tests.integration.workers import PARTITIONS, System, connected, paused, publish, running_system, shard_of_user
 
+pytestmark = pytest.mark.timeout(900)
 PATIENCE_S: Final = 90
 USERS: Final = [f"learner-{number}" for number in range(24)]
 ERASED: Final = "erased"
@@ -95,7 +96,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
         system = exits.enter_context(running_system(folder, ["w1", "w2"], redis_url=redis.redis_url))
         redis.save(folder / "early")
         asyncio.run(_furnish(system))
-        api = exits.enter_context(running_api(system.stack.bootstrap_servers, redis.redis_url))
+        api = exits.enter_context(running_api(system.stack.bootstrap_servers, redis.redis_url, READ_TIMEOUT_S="5"))
         campus = Campus(system, redis, api, folder)
         until(lambda: not campus.ask("/readyz")["degraded_shards"], PATIENCE_S)
         until(lambda: all(_is_current(campus, user_id) for user_id in USERS), PATIENCE_S)
@@ -146,6 +147,7 @@ class Readers:
             while not self._done.is_set():
                 for user_id, courses in COURSES.items():
                     self._judge(client, user_id, courses)
+                    time.sleep(0.01)  # two threads asking without a pause would leave the workers little
 
     def _judge(self, client: httpx.Client, user_id: str, courses: list[str]) -> None:
         listed = client.get(f"/v1/learners/{user_id}/recommendations", params={"limit": 100, "explore": False}).json()

@@ -36,6 +36,9 @@ from tests.reference import Logged
 from tests.waiting import PATIENCE_S, until
 
 PARTITIONS: Final = 4
+_START_S: Final = 300.0
+"""Workers import a lot: on a busy machine that takes minutes."""
+
 _QUICK: Final = dict.fromkeys(("CHECK_INTERVAL_S", "SHARED_INTERVAL_S", "CATALOGUE_INTERVAL_S"), "0.3")
 
 
@@ -195,7 +198,7 @@ async def _furnish(system: System) -> None:
         await producer.flush()
     await append_control(system.stack.bootstrap_servers, *going_live(manifest))
     async with connected(system) as (client, _):
-        await system.caught_up(client)
+        await system.caught_up(client, patience_s=_START_S)
 
 
 @contextmanager
