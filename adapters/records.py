@@ -1,5 +1,6 @@
 """Whether a record of the log is good: decided by it and its metadata alone, so every replay decides the same."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from adapters.kafka import shard_of
@@ -28,6 +29,8 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 def read_event(record: Record, partitions: int, quarantined: frozenset[tuple[str, int, int]]) -> AnyEvent:

@@ -8,6 +8,7 @@
 | `status` | `wiping` (leftovers of a lost state), `building`, `live` or `retired` |
 | `nonce` | 32 hex digits, random for each meta: another one means this is not the state the worker knew |
 | `applied` | the last offset of `learner-events` merged; beginning - 1 of an empty partition |
+| `quarantine` | a record of `control` that is still to be written: the record that was passed over (empty: none) |
 | `sweep` | `MODEL CATALOGUE SCORE`: the epochs swept to, and the score of the last learner done (`-inf`: all) |
 
 The **header** of a history (its field "") holds four u64, big-endian, 32 bytes: offset + 1 of the last record of
@@ -41,6 +42,7 @@ class Meta(NamedTuple):
     nonce: str
     applied: int
     sweep: str = ""
+    quarantine: str = ""
 
 
 class Header(NamedTuple):
@@ -63,6 +65,7 @@ def unpack_meta(fields: dict[bytes, bytes]) -> Meta | None:
         text["nonce"],
         int(text["applied"]),
         text.get("sweep", ""),
+        text.get("quarantine", ""),
     )
 
 

@@ -16,6 +16,7 @@ from recommender.listing import Ranked
 from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
 from schemas.embedding import pack_embedding
 from schemas.meta import HEADER_FIELD, Header, Status, unpack_header
+from stream.halves import Odds, PoisonError, each_by_halves
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
 from stream.view import ShardView, by_name
@@ -25,6 +26,10 @@ logger: Final = logging.getLogger(__name__)
 _PUBLISH: Final = Script(Path(__file__).with_name("publish.lua"))
 OLDEST_SHARE: Final = 0.15
 """Share of a round for the oldest marks, so that nobody is starved by the busy."""
+
+
+ASIDE_S: Final = 60.0
+"""How long a learner whose list breaks the code is let be, his list as it was and his mark with it."""
 
 
 class Loaded(NamedTuple):
@@ -75,12 +80,23 @@ def _packed(loaded: Loaded, found: Ranked | None, epochs: tuple[int, int]) -> li
     return [loaded.user_id, pack_version(version), found.pack(version, time.time_ns() // 1_000), embedding]
 
 
-def _compute(serving: Serving, learners: Sequence[Loaded], limit: int) -> list[bytes | str]:
-    """Return the arguments of `publish.lua` for a batch of learners."""
+class Computed(NamedTuple):
+    """The learners of a batch whose lists are made, what `publish.lua` takes for each, and those who break the code."""
+
+    users: list[str]
+    args: list[bytes | str]
+    broken: list[tuple[Loaded, PoisonError]]
+
+
+def _compute(serving: Serving, learners: Sequence[Loaded], limit: int) -> Computed:
+    """Return the lists of a batch of learners, in the form `publish.lua` takes."""
     own = [one for one in learners if has_own_list(one.learner)]
-    found = serving.recommender.rank([one.learner for one in own], limit)
-    by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
-    return [part for one in learners for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
+    made, broken = each_by_halves(own, lambda part: serving.recommender.rank([one.learner for one in part], limit))
+    by_user = {one.user_id: result for one, result in made}
+    bad = {one.user_id for one, _ in broken}
+    good = [one for one in learners if one.user_id not in bad]
+    args = [part for one in good for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
+    return Computed([one.user_id for one in good], args, broken)
 
 
 class Refresher:
@@ -92,6 +108,8 @@ class Refresher:
         self._batch = batch
         self._wake = asyncio.Event()
         self._next_swept = 0
+        self._odds = Odds()
+        self._aside: dict[tuple[str, str], float] = {}
         # One thread: computing holds the interpreter most of the time, and a second one would only slow the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="refresh")
         self.observe_freshness: Callable[[float], None] = lambda _seconds: None
@@ -103,27 +121,44 @@ class Refresher:
     async def refresh(self, view: ShardView, users: Sequence[str], serving: Serving) -> int:
         """Compute and publish the lists of learners of one shard; return how many were published."""
         loaded = await patiently(lambda: load(self._client, view, users))
-        args = await asyncio.get_running_loop().run_in_executor(self._thread, _compute, serving, loaded, self._limit)
+        loop = asyncio.get_running_loop()
+        made, args, broken = await loop.run_in_executor(self._thread, _compute, serving, loaded, self._limit)
+        self._put_aside(view, len(made), broken)
         keys = view.keys
         declared = [keys.meta, keys.dirty]
-        for user_id in users:
+        for user_id in made:
             declared += [keys.history(user_id), keys.candidates(user_id), keys.embedding(user_id)]
         answer: bytes = await patiently(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
         return answer.count(b"1")
 
+    def _put_aside(self, view: ShardView, made: int, broken: Sequence[tuple[Loaded, PoisonError]]) -> None:
+        """Let learners whose list breaks the code keep list and mark, and try again later."""
+        self._odds.worked(made)
+        for one, error in broken:
+            place = view.keys.prefix, one.user_id
+            if place not in self._aside:
+                logger.error(
+                    "ALARM: the list of a learner of shard %d breaks the code", view.keys.shard, exc_info=error
+                )
+                self._odds.broke(error)
+            self._aside[place] = time.monotonic() + ASIDE_S
+
+    def _is_aside(self, view: ShardView, user_id: str) -> bool:
+        return self._aside.get((view.keys.prefix, user_id), 0.0) > time.monotonic()
+
     async def _marks(self, view: ShardView) -> list[Mark]:
-        """Return the newest marks, and a share of the oldest."""
-        oldest = max(1, int(self._batch * OLDEST_SHARE))
+        """Return the newest marks, and a share of the oldest; none of learners who are put aside."""
+        oldest, aside = max(1, int(self._batch * OLDEST_SHARE)), len(self._aside)
 
         async def read() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrange(view.keys.dirty, 0, self._batch - oldest - 1, desc=True, withscores=True)
-            pipeline.zrange(view.keys.dirty, 0, oldest - 1, withscores=True)
+            pipeline.zrange(view.keys.dirty, 0, self._batch - oldest - 1 + aside, desc=True, withscores=True)
+            pipeline.zrange(view.keys.dirty, 0, oldest - 1 + aside, withscores=True)
             return list(await pipeline.execute())
 
         newest, eldest = await patiently(read)
         marked = {user.decode(): int(score) for user, score in [*newest, *eldest]}
-        return [Mark(user_id, marked_ms) for user_id, marked_ms in marked.items()]
+        return [Mark(user_id, at_ms) for user_id, at_ms in marked.items() if not self._is_aside(view, user_id)]
 
     async def refresh_marked(self, view: ShardView, serving: Serving) -> int:
         """Refresh one batch of a shard's dirty learners; return how many lists were published, -1 if none was dirty."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -13,7 +14,7 @@ from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog, append_control
 from adapters.kafka import open_reader
 from adapters.redis import Client, connect
-from schemas.control import GenerationSwapped
+from schemas.control import GenerationSwapped, RecordQuarantined
 from schemas.errors import ConfigurationError, NotReadyError
 from schemas.keys import ShardKeys
 from schemas.meta import Status
@@ -21,9 +22,11 @@ from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
 from stream.digest import DigestResult, ends_as_of, generation_digest
 from stream.generation import delete_generation
-from stream.merge import merge_run
+from stream.halves import FREE, PoisonError, by_halves
+from stream.merge import merge_span
+from stream.quarantine import pass_over, quarantined
 from stream.refresh import Refresher
-from stream.runs import read_runs
+from stream.runs import Span, read_spans
 from stream.serving import ServingRoom
 from stream.settings import CANDIDATES
 from stream.shared_lists import read_counts
@@ -59,6 +62,7 @@ class Rebuild:
         self._progress = progress
         self.generation = control.state.generation + 1
         self.views: list[ShardView] = []
+        self.broken: list[RecordQuarantined] = []
         self._total = 0
         self.done = 0
 
@@ -66,13 +70,22 @@ class Rebuild:
         keys = ShardKeys(partition.partition, self.generation)
         async with gate, open_reader(self._connections.kafka_bootstrap_servers) as reader:
             view, _ = await open_shard(self._client, keys, begin)
-            async for run in read_runs(reader, partition, begin, end, self._control):
-                answer = await merge_run(self._client, view, run)
-                if answer.status != "OK":
-                    raise NotReadyError(f"shard {keys.shard} answered {answer.status}: is another replay running?")
-                self.done += run.last - run.first + 1
+            async for span in read_spans(reader, partition, begin, end):
+                await by_halves(span, Span.halves, partial(self._merge, view), partial(self._leave_out, view))
+                self.done += span.last - span.first + 1
                 self._progress(self.done, self._total)
         return view
+
+    async def _merge(self, view: ShardView, span: Span) -> None:
+        _, answer = await merge_span(self._client, view, span, self._control.state)
+        _expect_ok(view, answer.status)
+
+    async def _leave_out(self, view: ShardView, span: Span, error: PoisonError) -> None:
+        """Leave out a record that breaks this code; what is decided of it depends on whether this rebuild goes live."""
+        self.broken.append(quarantined(span.records[0], error))
+        if len(self.broken) > FREE:
+            raise NotReadyError(f"{len(self.broken)} records break this code: {self.broken[0].reason}") from error
+        _expect_ok(view, await pass_over(self._client, view, span))
 
     async def fill(self, ends: dict[TopicPartition, int]) -> None:
         """Fill every shard up to its end."""
@@ -102,7 +115,12 @@ class Rebuild:
         for view in self.views:
             await view.set_status(self._client, Status.LIVE)
         record = GenerationSwapped(generation=self.generation, digest=digest)
-        await append_control(self._connections.kafka_bootstrap_servers, record)
+        await append_control(self._connections.kafka_bootstrap_servers, *self.broken, record)
+
+
+def _expect_ok(view: ShardView, status: str) -> None:
+    if status != "OK":
+        raise NotReadyError(f"shard {view.keys.shard} answered {status}: is another replay running?")
 
 
 def _compare(live: DigestResult, rebuilt: DigestResult, accept_difference: bool) -> None:

@@ -15,6 +15,7 @@ from adapters.topics import check_partitions
 from schemas.meta import Status
 from stream import metrics, watchdog
 from stream.activity import take_activity
+from stream.dead_letters import PRODUCER
 from stream.generation import retire_older
 from stream.health import Health
 from stream.merge import MergeAnswer, Run
@@ -55,10 +56,7 @@ class Worker:
         await patiently(lambda: check_eviction(self._client))
         await stack.enter_async_context(self.control)
         await stack.enter_async_context(self._catalogue)
-        dead_letters = {"linger_ms": 5, "max_request_size": 2 * 1_048_576}
-        self._producer = await stack.enter_async_context(
-            open_producer(settings.kafka_bootstrap_servers, **dead_letters)
-        )
+        self._producer = await stack.enter_async_context(open_producer(settings.kafka_bootstrap_servers, **PRODUCER))
         reader = await stack.enter_async_context(open_reader(settings.kafka_bootstrap_servers))
         self._generation = self.control.state.generation
         self._owner = ShardOwner(
@@ -103,6 +101,10 @@ class Worker:
 
     def assign(self, partitions: Sequence[int]) -> None:
         """Own the shards of these partitions, and retire what another generation has replaced there."""
+        founded = self.control.state.partitions
+        if foreign := [partition for partition in partitions if partition >= founded]:
+            logger.error("ALARM: partitions %s are new; the state was founded with %d: left alone", foreign, founded)
+        partitions = [partition for partition in partitions if partition < founded]
         self._owner.assign(partitions)
         live = self._generation
         if live > 0:
@@ -119,7 +121,8 @@ class Worker:
     async def take_activity(self, records: Sequence[Record]) -> None:
         """Join a batch of `activity`."""
         views = {shard.partition: shard.view for shard in self._owner.open_shards()}
-        await take_activity(self._client, self._producer, self.control.state, views, records)
+        quarantine = self._owner.quarantine
+        await take_activity(self._client, self._producer, self.control.state, views, records, quarantine)
         self._refresher.wake()
 
     def _merged(self, shard: Shard, run: Run, answer: MergeAnswer) -> None:
