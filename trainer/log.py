@@ -11,10 +11,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from adapters.follow import Catalogue, ControlLog
 from adapters.kafka import open_reader, partitions_of
-from adapters.records import read_event
+from adapters.records import event_or_none
 from recommender.fold import erased_through_us
 from schemas.courses import Course, encode_course
-from schemas.errors import InvalidEventError, LogTruncatedError, NotReadyError
+from schemas.errors import LogTruncatedError, NotReadyError
 from schemas.events import LEARNER_EVENTS as EVENT_TYPES
 from schemas.events import Erased, LearnerEvent, encode_event
 from schemas.ids import event_uuid
@@ -98,9 +98,8 @@ async def read_log(bootstrap_servers: str, as_of_ms: int | None = None, with_eve
             if record.topic == COURSES:
                 catalogue.take(record)
                 continue
-            try:
-                event = read_event(record, shards, quarantined)
-            except InvalidEventError:
+            event = event_or_none(record, shards, quarantined)
+            if event is None:
                 dead_letters += 1
             else:
                 events.append((cast("LearnerEvent", event), record.timestamp))

@@ -57,6 +57,7 @@ async def test_only_their_own_lists_stand_still(
     assert [await listed(client, user) for user in bad] == [None, None]
     assert await marks(client) == set(bad), "their marks tell that they are behind"
     assert caplog.text.count("ALARM: the list of a learner") == 2
+    assert await refresher.refresh_marked(view, serving()) == -1, "nothing is computed for them meanwhile"
     await log.append(enrolled("good0", "c01"))
     assert await refresher.refresh_marked(view, serving()) == 1, "who is put aside takes nobody's turn"
 
