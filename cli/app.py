@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "lag": "cli.lag",
     "replay": "cli.replay",
     "state": "cli.state",
+    "dead-letters": "cli.dead_letters",
     "recommend": "cli.recommend",
     "similar": "cli.similar",
     "token": "cli.token",
