@@ -34,6 +34,7 @@ from tests.reference import Logged
 from tests.waiting import PATIENCE_S, until
 
 PARTITIONS: Final = 4
+ROOT: Final = Path(__file__).parents[2]
 _QUICK: Final = dict.fromkeys(("CHECK_INTERVAL_S", "SHARED_INTERVAL_S", "CATALOGUE_INTERVAL_S"), "0.3")
 
 
@@ -46,6 +47,8 @@ class System:
     partitions: int = PARTITIONS
     bundle_url: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    module: str = "stream"
+    """What workers are started from: another one plants bugs in them."""
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -63,8 +66,8 @@ class System:
             bundle_cache=self.folder / "bundle-cache",
         )
 
-    def start(self, worker_id: str) -> None:
-        """Start a worker; its log goes on where an earlier one's ended."""
+    def start(self, worker_id: str, house: Path = ROOT) -> None:
+        """Start a worker from a folder of the packages; its log goes on where an earlier one's ended."""
         connections = self.connections
         environment = {
             **os.environ,
@@ -80,8 +83,8 @@ class System:
         dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
             self.processes[worker_id] = subprocess.Popen(
-                (*dies_with_us, sys.executable, "-m", "stream"),
-                env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
+                (*dies_with_us, sys.executable, "-m", self.module),
+                env=environment, cwd=house, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self, worker_id: str) -> None:
@@ -142,10 +145,12 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path, workers: Iterable[str], bundle_url: str = "", **settings: str) -> Iterator[System]:
+def running_system(
+    folder: Path, workers: Iterable[str], bundle_url: str = "", module: str = "stream", **settings: str
+) -> Iterator[System]:
     """Start a stack with a catalogue and a live model, and workers over it; all end with the context."""
     with embedded(folder / "state", partitions=PARTITIONS) as stack:
-        system = System(stack, folder, bundle_url=bundle_url, settings=settings)
+        system = System(stack, folder, bundle_url=bundle_url, settings=settings, module=module)
         try:
             for worker_id in workers:
                 system.start(worker_id)
