@@ -50,6 +50,8 @@ class RebuildResult:
     digest: str
     learners: int
     swapped: bool
+    left_out: int
+    """Records that break this code and are not quarantined; a swap quarantines them."""
 
 
 class Rebuild:
@@ -162,4 +164,6 @@ async def rebuild(
             await job.build_lists()
             await job.swap(rebuilt.digest)
         rate = job.done / max(seconds, 1e-9)
-        return RebuildResult(job.generation, job.done, seconds, rate, rebuilt.digest, rebuilt.learners, swap)
+        return RebuildResult(
+            job.generation, job.done, seconds, rate, rebuilt.digest, rebuilt.learners, swap, len(job.broken)
+        )
