@@ -1,6 +1,7 @@
 """Dead letters: the original bytes of a record that is no event, with where it stood and why."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -14,7 +15,7 @@ from schemas import dead_letters as header
 from schemas.control import ControlState
 from schemas.errors import InvalidEventError
 from schemas.events import AnyEvent
-from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES
+from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, Position
 
 logger: Final = logging.getLogger(__name__)
 
@@ -51,15 +52,23 @@ def sort_out(
 def headers_of(dead: DeadRecord) -> list[tuple[str, bytes]]:
     """Return a dead letter's headers: source topic, partition, offset, field and reason; what it is a retry of."""
     record, error = dead
-    retried = [value for name, value in record.headers if name == header.RETRY_OF and value]
     return [
         (header.TOPIC, record.topic.encode()),
         (header.PARTITION, str(record.partition).encode()),
         (header.OFFSET, str(record.offset).encode()),
         (header.FIELD, error.field.encode(errors="replace")[:_MAX_REASON]),
         (header.REASON, error.reason.encode(errors="replace")[:_MAX_REASON]),
-        *((header.RETRY_OF, value[:_MAX_REASON]) for value in retried[-1:]),
+        *_retry_of(record),
     ]
+
+
+def _retry_of(record: Record) -> list[tuple[str, bytes]]:
+    """Return the header that says what a record is a retry of, if there is one that names a position."""
+    for name, value in record.headers:
+        with contextlib.suppress(ValueError):
+            if name == header.RETRY_OF and value:
+                return [(name, str(Position.parse(value.decode())).encode())]
+    return []
 
 
 def _is_away(error: KafkaError) -> bool:

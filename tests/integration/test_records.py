@@ -58,7 +58,7 @@ async def letters(system: System) -> dict[Place, dict[str, str]]:
     """Return the headers of the dead letters by where their records stood."""
     found = {}
     for letter in await read_topic(system, DEAD_LETTERS):
-        said = {name: (value or b"").decode() for name, value in letter.headers}
+        said = {name: (value or b"").decode(errors="replace") for name, value in letter.headers}
         found[said["source-topic"], int(said["source-partition"]), int(said["source-offset"])] = said
     return found
 

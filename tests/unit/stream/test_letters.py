@@ -39,6 +39,8 @@ def test_forged_headers_of_a_record_stay_out_of_its_letter() -> None:
     letter = letter_of(written(replace(SOURCE, headers=forged)))
     assert letter is not None and letter.position == LETTER.position and letter.reason == "is odd"
     assert letter.retry_of == "learner-events:3:1"
+    odd = written(replace(SOURCE, headers=(("retry-of", b"\xff"), ("retry-of", b"7"), ("retry-of", None))))
+    assert "retry-of" not in dict(odd.headers)
 
 
 @pytest.mark.parametrize(
