@@ -9,9 +9,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.partitioner import murmur2
 
+from adapters.lenient import accept_any_header_name
 from schemas.errors import LogTruncatedError
 
 _POLL_MS: Final = 500
+
+accept_any_header_name()
 
 
 @lru_cache(maxsize=200_000)
@@ -26,10 +29,9 @@ def shard_of(user_id: str, partitions: int) -> int:
 
 @asynccontextmanager
 async def open_producer(bootstrap_servers: str, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
-    """Open an idempotent producer that waits for all replicas."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers, enable_idempotence=True, acks="all", **{"linger_ms": 2, **settings}
-    )
+    """Open a producer that waits for all replicas; an idempotent one unless said otherwise."""
+    usual = {"enable_idempotence": True, "acks": "all", "linger_ms": 2}
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, **{**usual, **settings})
     try:
         await producer.start()
         yield producer

@@ -1,5 +1,7 @@
 """Whether a record of the log is good: decided by it and its metadata alone, so every replay decides the same."""
 
+import logging
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from adapters.kafka import shard_of
@@ -7,6 +9,8 @@ from schemas.errors import InvalidEventError
 from schemas.events import ACTIVITY_EVENTS, LEARNER_EVENTS, AnyEvent, check_append_time, decode_event
 from schemas.topics import ACTIVITY
 from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
+
+logger: Final = logging.getLogger(__name__)
 
 _TYPES: Final = {LEARNER_EVENTS_TOPIC: LEARNER_EVENTS, ACTIVITY: ACTIVITY_EVENTS}
 
@@ -28,6 +32,8 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 def read_event(record: Record, partitions: int, quarantined: frozenset[tuple[str, int, int]]) -> AnyEvent:
@@ -43,3 +49,15 @@ def read_event(record: Record, partitions: int, quarantined: frozenset[tuple[str
     if shard_of(event.user_id, partitions) != record.partition:
         raise InvalidEventError("user_id", f"belongs in another partition than {record.partition}: key by user_id")
     return event
+
+
+def event_or_none(record: Record, partitions: int, quarantined: frozenset[tuple[str, int, int]]) -> AnyEvent | None:
+    """Return the event of a record; None if it is a dead letter, or breaks the code (workers alone decide on that)."""
+    try:
+        return read_event(record, partitions, quarantined)
+    except InvalidEventError:
+        return None
+    except Exception:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        logger.exception("ALARM: %s breaks the code and is left out", place)
+        return None

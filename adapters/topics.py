@@ -5,8 +5,10 @@ Also a command, for stacks that have no `up`: `python -m adapters.topics`.
 
 import asyncio
 import os
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailableError
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -15,7 +17,11 @@ from adapters.kafka import open_reader, partitions_of
 from schemas.control import Genesis
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
-from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP, TOPICS, Topic
+from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP, TOPICS, UNCOMPRESSED, Topic
+
+_COMPRESSION: Final = "compression.type"
+_SET_OF_TOPIC: Final = 1
+"""Source of a setting, as Kafka numbers them: it was set of the topic itself."""
 
 
 async def _create(admin: AIOKafkaAdminClient, topic: Topic, partitions: int, replication_factor: int) -> None:
@@ -24,6 +30,18 @@ async def _create(admin: AIOKafkaAdminClient, topic: Topic, partitions: int, rep
     for _, code, message in (error[:3] for error in answer.topic_errors):
         if code not in (0, TopicAlreadyExistsError.errno):
             raise ConfigurationError(f"topic {topic.name} could not be created: {for_code(code).__name__} {message}")
+
+
+async def _store_uncompressed(admin: AIOKafkaAdminClient) -> None:
+    """Let the broker store the topics of an older system uncompressed too; what else is set of them stays."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in TOPICS]
+    for answer in await admin.describe_configs(asked):
+        for _, _, _, name, entries in answer.resources:
+            values = {entry[0]: entry[1] for entry in entries}
+            own = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_OF_TOPIC}
+            if values.get(_COMPRESSION) not in (None, UNCOMPRESSED):
+                changed = ConfigResource(ConfigResourceType.TOPIC, name, {**own, _COMPRESSION: UNCOMPRESSED})
+                await admin.alter_configs([changed])
 
 
 async def _await_coordinator(admin: AIOKafkaAdminClient) -> None:
@@ -54,6 +72,7 @@ async def ensure_topics(bootstrap_servers: str, partitions: int, replication_fac
     try:
         for topic in TOPICS:
             await _create(admin, topic, partitions, replication_factor)
+        await _store_uncompressed(admin)
         await _await_coordinator(admin)
     finally:
         await admin.close()

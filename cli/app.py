@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "replay": "cli.replay",
     "state": "cli.state",
     "erase": "cli.erase",
+    "dead-letters": "cli.dead_letters",
     "recommend": "cli.recommend",
     "similar": "cli.similar",
     "token": "cli.token",

@@ -9,6 +9,7 @@
 | `nonce` | 32 hex digits, random for each meta: another one means this is not the state the worker knew |
 | `applied` | the last offset of `learner-events` merged; beginning - 1 of an empty partition |
 | `log` | the broker's id of the topic that was merged; empty until an owner has noted it |
+| `quarantine` | a record of `control` that is still to be written: the record that was passed over (empty: none) |
 | `sweep` | `MODEL CATALOGUE SCORE`: the epochs swept to, and the score of the last learner done (`-inf`: all) |
 | `replay` | the replay that fills it, as its lease names it; empty once it is filled, or if an owner fills it |
 | `emptied` | `1` once nothing but this meta is left of a retired state |
@@ -47,6 +48,7 @@ class Meta(NamedTuple):
     replay: str = ""
     emptied: bool = False
     log: str = ""
+    quarantine: str = ""
 
 
 class Header(NamedTuple):
@@ -72,6 +74,7 @@ def unpack_meta(fields: dict[bytes, bytes]) -> Meta | None:
         text.get("replay", ""),
         "emptied" in text,
         text.get("log", ""),
+        text.get("quarantine", ""),
     )
 
 

@@ -20,6 +20,9 @@ MAX_MESSAGE_BYTES: Final = 1_048_576
 """Larger than `MAX_EVENT_BYTES`: what is too large for us becomes a dead letter, not a refused produce."""
 
 
+UNCOMPRESSED: Final = "uncompressed"
+
+
 @dataclass(frozen=True)
 class Topic:
     """A topic as it is created: `partitions` 0 means the number of shards."""
@@ -29,10 +32,15 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, str]:
-        """Return the broker's settings of the topic; all topics carry the broker's append time."""
+        """Return the broker's settings of the topic.
+
+        All topics carry the broker's append time. The broker stores them uncompressed, whatever codec a producer uses:
+        so a batch that inflates beyond `max.message.bytes` is refused, and readers need no codec.
+        """
         return {
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            "compression.type": UNCOMPRESSED,
             **self.config,
         }
 

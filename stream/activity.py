@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from aiokafka import AIOKafkaProducer
+from redis.exceptions import RedisError
 
 from adapters.records import Record
 from adapters.redis import Client, Script, patiently
@@ -24,7 +25,9 @@ from schemas.activity import (
 from schemas.control import ControlState
 from schemas.events import ActivityEvent, Clicked, Searched, Shown, Viewed
 from stream.dead_letters import DeadRecord, sort_out, write_dead_letters
+from stream.halves import PoisonError, breaking, by_halves, of_the_call
 from stream.marks import weak_score
+from stream.quarantine import Quarantine
 from stream.view import ShardView
 
 _ACTIVITY: Final = Script(Path(__file__).with_name("activity.lua"))
@@ -73,8 +76,7 @@ def _arguments(user_id: str, update: ActivityUpdate) -> list[bytes | str | int]:
     return args
 
 
-async def merge_activity(client: Client, view: ShardView, updates: dict[str, ActivityUpdate]) -> None:
-    """Join one shard's updates; a shard that is another's takes none."""
+def _call(view: ShardView, updates: dict[str, ActivityUpdate]) -> tuple[list[str], list[bytes | str | int]]:
     keys = view.keys
     declared = [keys.meta, keys.dirty, keys.learners]
     mark = repr(weak_score(int(time.time() * 1_000)))
@@ -82,7 +84,24 @@ async def merge_activity(client: Client, view: ShardView, updates: dict[str, Act
     for user_id, update in updates.items():
         declared += [keys.history(user_id), keys.activity(user_id)]
         args += _arguments(user_id, update)
-    await patiently(lambda: _ACTIVITY.run(client, declared, args))
+    return declared, args
+
+
+async def merge_activity(client: Client, view: ShardView, updates: dict[str, ActivityUpdate]) -> None:
+    """Join one shard's updates; a shard that is another's takes none. Raises PoisonError if they break the code."""
+    with breaking():
+        declared, args = _call(view, updates)
+    try:
+        await patiently(lambda: _ACTIVITY.run(client, declared, args))
+    except RedisError as error:
+        if of_the_call(error):
+            raise PoisonError(str(error)) from error
+        raise
+
+
+def _halves(records: Sequence[Record]) -> Sequence[Sequence[Record]]:
+    middle = len(records) // 2
+    return [records[:middle], records[middle:]] if middle else []
 
 
 async def take_activity(
@@ -91,11 +110,18 @@ async def take_activity(
     control: ControlState,
     views: dict[int, ShardView],
     records: Sequence[Record],
+    quarantine: Quarantine,
 ) -> None:
     """Join a batch of the topic; that of shards which are not open yet is let go: it is soft."""
-    joined, dead = join_activity(records, control)
-    if dead:
-        await write_dead_letters(producer, dead)
-    for partition, updates in joined.items():
-        if partition in views:
-            await merge_activity(client, views[partition], updates)
+
+    async def take(part: Sequence[Record]) -> None:
+        with breaking():
+            joined, dead = join_activity(part, control)
+        if dead:
+            await write_dead_letters(producer, dead)
+        for partition, updates in joined.items():
+            if partition in views:
+                await merge_activity(client, views[partition], updates)
+        quarantine.odds.worked(len(part) - len(dead))
+
+    await by_halves(records, _halves, take, lambda part, error: quarantine.take_activity(part[0], error))

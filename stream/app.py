@@ -37,13 +37,16 @@ class StreamRecord(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 def record_of(event: Any) -> StreamRecord:
     """Return the raw record behind a Faust event; Faust gives the append time in seconds."""
     message = event.message
     appended_ms = round(message.timestamp * 1_000)
-    return StreamRecord(message.topic, message.partition, message.offset, appended_ms, message.key, message.value)
+    return StreamRecord(
+        message.topic, message.partition, message.offset, appended_ms, message.key, message.value, message.headers
+    )
 
 
 def die(error: BaseException) -> None:

@@ -145,8 +145,7 @@ async def shared_lists_know(client: Client, erasure: Erasure) -> bool:
     counted: Any = await client.hget(SHARED_META, "counted")
     if not counted:
         return True
-    applied = counted.decode().split(" ")[1:][erasure.shard]
-    return applied != "-" and int(applied) >= erasure.offset
+    return int(counted.decode().split(" ")[1:][erasure.shard]) >= erasure.offset
 
 
 @dataclass

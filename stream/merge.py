@@ -2,19 +2,23 @@
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
+from redis.exceptions import RedisError
+
 from adapters.records import Record
-from adapters.redis import Client, Script
+from adapters.redis import Client, Script, patiently
 from recommender.fold import erased_through_us, updates
 from schemas.control import ControlState
 from schemas.events import Erased, LearnerEvent
 from schemas.meta import HEADER_FIELD
 from schemas.registers import Rank, join_record, kind_of
 from stream.dead_letters import DeadRecord, sort_out
+from stream.halves import PoisonError, breaking, of_the_call
+from stream.runs import Span
 from stream.view import ShardView
 
 _MERGE: Final = Script(Path(__file__).with_name("merge.lua"))
@@ -71,6 +75,14 @@ class FirstEnrolments(NamedTuple):
     stood_before: bytes | None
     taken: frozenset[str]
     course_ids: tuple[str, ...]
+
+
+class MergeCall(NamedTuple):
+    """What `merge.lua` is called with, and the learners in it by their place."""
+
+    keys: list[str]
+    args: list[bytes | str | int]
+    users: list[str]
 
 
 class MergeAnswer(NamedTuple):
@@ -132,8 +144,8 @@ def _decoded(held: Sequence[bytes]) -> frozenset[str]:
     return frozenset(field.decode() for field in held) - {HEADER_FIELD}
 
 
-async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
-    """Merge a run into the shard in one atomic call; answer why not if the state is not the one known."""
+def merge_call(view: ShardView, run: Run, want_firsts: bool = False) -> MergeCall:
+    """Return the call that merges a run. Pure."""
     keys = view.keys
     declared = [keys.meta, keys.counts, keys.dirty, keys.learners]
     args: list[bytes | str | int] = [
@@ -142,10 +154,45 @@ async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool
     for user_id, update in run.updates.items():
         declared += _learner_keys(view, user_id, update)
         args += [update.offset, pack_update(user_id, update)]
-    answer = await _MERGE.run(client, declared, args)
-    users = list(run.updates)
+    return MergeCall(declared, args, list(run.updates))
+
+
+async def send_merge(client: Client, call: MergeCall) -> MergeAnswer:
+    """Merge in one atomic call; answer why not if the state is not the one known."""
+    answer = await _MERGE.run(client, call.keys, call.args)
     firsts = tuple(
-        FirstEnrolments(users[place], stood or None, _decoded(held), tuple(course.decode() for course in courses))
+        FirstEnrolments(call.users[place], stood or None, _decoded(held), tuple(course.decode() for course in courses))
         for place, stood, held, *courses in (answer[1:] if answer[0] == b"OK" else ())
     )
     return MergeAnswer(answer[0].decode(), firsts)
+
+
+async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
+    """Merge a run into the shard in one atomic call; answer why not if the state is not the one known."""
+    return await send_merge(client, merge_call(view, run, want_firsts))
+
+
+async def merge_span(
+    client: Client,
+    view: ShardView,
+    span: Span,
+    control: ControlState,
+    want_firsts: bool = False,
+    dead: Callable[[Sequence[DeadRecord]], Awaitable[None]] | None = None,
+    for_s: float = float("inf"),
+) -> tuple[Run, MergeAnswer]:
+    """Join a span and merge it, patient with Redis for `for_s`; `dead` is awaited before with what is no event.
+
+    Raises PoisonError if a record in it breaks the joining or the script.
+    """
+    with breaking():
+        run = join_run(span.records, span.first, span.last, control)
+        call = merge_call(view, run, want_firsts)
+    if run.dead and dead:
+        await dead(run.dead)
+    try:
+        return run, await patiently(lambda: send_merge(client, call), for_s)
+    except RedisError as error:
+        if of_the_call(error):
+            raise PoisonError(str(error)) from error
+        raise

@@ -8,6 +8,7 @@ from schemas.quality import Slot, Tally
 
 MERGED: Final = Counter("coursestream_merged_records_total", "Records of learner-events merged.")
 DEAD: Final = Counter("coursestream_dead_letters_total", "Records that were no event.")
+QUARANTINED: Final = Counter("coursestream_quarantined_records_total", "Records that broke the code.")
 REFILLS: Final = Counter("coursestream_shard_fills_total", "Shards that had to be filled from the log.")
 LOG_LOSSES: Final = Counter(
     "coursestream_log_losses_total", "Shards whose log lost records, or was made anew: each is an alarm."

@@ -16,6 +16,7 @@ from recommender.listing import Ranked
 from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
 from schemas.embedding import pack_embedding
 from schemas.meta import HEADER_FIELD, Header, Status, unpack_header
+from stream.halves import Odds, PoisonError, each_by_halves
 from stream.marks import marked_ms
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
@@ -40,6 +41,10 @@ Hashes = dict[bytes, bytes]
 
 BEHIND_S: Final = 2.0
 """Pause after a round that published nothing while the live model can't be loaded."""
+
+
+ASIDE_S: Final = 60.0
+"""How long a learner whose list breaks the code is let be, his list as it was and his mark with it."""
 
 
 class Loaded(NamedTuple):
@@ -81,13 +86,24 @@ def _packed(loaded: Loaded, found: Ranked | None, epochs: tuple[int, int]) -> li
     return [loaded.user_id, pack_version(version), found.pack(version, time.time_ns() // 1_000), embedding]
 
 
-def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], limit: int) -> list[bytes | str]:
-    """Return the arguments of `publish.lua` for a batch of learners as read; long histories take their time here."""
+class Computed(NamedTuple):
+    """The learners of a batch whose lists are made, what `publish.lua` takes for each, and those who break the code."""
+
+    users: list[str]
+    args: list[bytes | str]
+    broken: list[tuple[Loaded, PoisonError]]
+
+
+def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], limit: int) -> Computed:
+    """Return the lists of a batch of learners as read; long histories take their time here."""
     learners = [Loaded(user_id, *learner_from(answers[4 * i : 4 * i + 4])) for i, user_id in enumerate(users)]
     own = [one for one in learners if has_own_list(one.learner)]
-    found = serving.recommender.rank([one.learner for one in own], limit)
-    by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
-    return [part for one in learners for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
+    made, broken = each_by_halves(own, lambda part: serving.recommender.rank([one.learner for one in part], limit))
+    by_user = {one.user_id: result for one, result in made}
+    bad = {one.user_id for one, _ in broken}
+    good = [one for one in learners if one.user_id not in bad]
+    args = [part for one in good for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
+    return Computed([one.user_id for one in good], args, broken)
 
 
 async def _in_time(work: Awaitable[bool]) -> bool:
@@ -111,6 +127,8 @@ class Refresher:
         self._next_swept = 0
         self.rounds = 0
         """How often lists were computed, or looked for: it grows as long as the refresh is alive."""
+        self._odds = Odds()
+        self._aside: dict[tuple[str, str], float] = {}
         # One thread: computing holds the interpreter most of the time, and a second one would only slow the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="refresh")
         self.observe_freshness: Callable[[float], None] = lambda _seconds: None
@@ -123,30 +141,50 @@ class Refresher:
         """Compute and publish the lists of learners of one shard; return how many were published."""
         answers = await patiently(lambda: read(self._client, view, users))
         work = functools.partial(_compute, serving, users, answers, self._limit)
-        args = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        made, args, broken = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         self.rounds += 1
+        self._put_aside(view, len(made), broken)
         keys = view.keys
         declared = [keys.meta, keys.dirty]
-        for user_id in users:
+        for user_id in made:
             declared += [keys.history(user_id), keys.candidates(user_id), keys.embedding(user_id)]
         answer: bytes = await patiently(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
         return answer.count(b"1")
 
+    def _put_aside(self, view: ShardView, made: int, broken: Sequence[tuple[Loaded, PoisonError]]) -> None:
+        """Let learners whose list breaks the code keep list and mark, and try again later."""
+        self._odds.worked(made)
+        for one, error in broken:
+            place = view.keys.prefix, one.user_id
+            if place not in self._aside:
+                logger.error(
+                    "ALARM: the list of a learner of shard %d breaks the code", view.keys.shard, exc_info=error
+                )
+                self._odds.broke(error)
+            self._aside[place] = time.monotonic() + ASIDE_S
+
+    def _is_aside(self, view: ShardView, user_id: str) -> bool:
+        return self._aside.get((view.keys.prefix, user_id), 0.0) > time.monotonic()
+
+    def _num_aside(self, view: ShardView) -> int:
+        return sum(prefix == view.keys.prefix for prefix, _ in self._aside)
+
     async def _marks(self, view: ShardView, batch: int) -> dict[str, float]:
-        """Return the scores of the newest marks, and of a share of the oldest and of any."""
+        """Return the scores of the newest marks, and of a share of the oldest and of any; none of who is put aside."""
         oldest, drawn = (max(1, int(batch * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
-        key = view.keys.dirty
+        key, aside = view.keys.dirty, self._num_aside(view)
 
         async def read() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrange(key, 0, batch - oldest - drawn - 1, desc=True, withscores=True)
-            pipeline.zrange(key, 0, oldest - 1, withscores=True)
+            pipeline.zrange(key, 0, batch - oldest - drawn - 1 + aside, desc=True, withscores=True)
+            pipeline.zrange(key, 0, oldest - 1 + aside, withscores=True)
             pipeline.zrandmember(key, drawn, withscores=True)
             return list(await pipeline.execute())
 
         newest, eldest, lots = await patiently(read)
         pairs = [*newest, *eldest, *zip(lots[::2], lots[1::2], strict=True)]
-        return {user.decode(): float(score) for user, score in pairs}
+        scores = {user.decode(): float(score) for user, score in pairs}
+        return {user_id: score for user_id, score in scores.items() if not self._is_aside(view, user_id)}
 
     async def refresh_marked(self, view: ShardView, serving: Serving, batch: int | None = None) -> int:
         """Refresh one batch of a shard's dirty learners; return how many lists were published, -1 if none was dirty."""
@@ -206,7 +244,8 @@ class Refresher:
         """
         view, is_last = shard.view, False
         if shard.meta.status == Status.BUILDING:  # half a batch: some more may come before the marks are read
-            is_last = await patiently(lambda: self._client.zcard(view.keys.dirty)) <= batch // 2
+            num_marked = await patiently(lambda: self._client.zcard(view.keys.dirty))
+            is_last = num_marked - self._num_aside(view) <= batch // 2
         published = await self.refresh_marked(view, serving, batch)
         if is_last and shard.view is view and shard.phase == Phase.OPEN and shard.meta.status == Status.BUILDING:
             await self.go_live(shard)

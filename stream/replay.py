@@ -14,21 +14,23 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog, append_control
 from adapters.kafka import end_offsets, open_reader, read_range
+from adapters.records import event_or_none
 from adapters.redis import Client, connect, end_tasks, patiently
-from schemas.control import GenerationSwapped
+from schemas.control import GenerationSwapped, RecordQuarantined
 from schemas.errors import ConfigurationError, NotReadyError
 from schemas.events import Erased
 from schemas.keys import ShardKeys
 from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
-from stream.dead_letters import sort_out
 from stream.digest import DigestResult, Range, generation_digest, range_as_of
 from stream.generation import delete_generation, delete_unfinished
+from stream.halves import FREE, PoisonError, by_halves
 from stream.lease import replaying
-from stream.merge import merge_run
+from stream.merge import merge_span
+from stream.quarantine import pass_over, quarantined
 from stream.refresh import Refresher
-from stream.runs import read_runs
+from stream.runs import Span, read_spans
 from stream.serving import ServingRoom
 from stream.settings import CANDIDATES
 from stream.shared_lists import read_counts
@@ -49,7 +51,8 @@ class RebuildResult:
     """What a replay did.
 
     `missing`: records that are gone from the start of the log; with any the rebuilt state is not known to be whole.
-    `kept`: whether the generation still stands.
+    `kept`: whether the generation still stands. `left_out`: records that break this code and are not quarantined; a swap
+    quarantines them.
     """
 
     generation: int
@@ -62,6 +65,7 @@ class RebuildResult:
     kept: bool = True
     missing: int = 0
     complete: bool = True
+    left_out: int = 0
 
 
 async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -90,6 +94,7 @@ class Rebuild:
         self._progress = progress
         self.generation = control.state.generation + 1
         self.views: list[ShardView] = []
+        self.broken: list[RecordQuarantined] = []
         self._total = 0
         self.done = 0
 
@@ -98,13 +103,25 @@ class Rebuild:
         async with gate, open_reader(self._bootstrap_servers) as reader:
             opening = partial(open_shard, self._client, keys, begin, lost=True, replay=self._replay)
             view, _ = await patiently(opening)
-            async for run in read_runs(reader, partition, begin, end, self._control):
-                answer = await patiently(partial(merge_run, self._client, view, run))
-                if answer.status != "OK":
-                    raise _lost(answer.status)
-                self.done += run.last - run.first + 1
+            async for span in read_spans(reader, partition, begin, end):
+                await by_halves(span, Span.halves, partial(self._merge, view), partial(self._leave_out, view))
+                self.done += span.last - span.first + 1
                 self._progress(self.done, self._total)
         return view
+
+    async def _merge(self, view: ShardView, span: Span) -> None:
+        _, answer = await merge_span(self._client, view, span, self._control.state)
+        if answer.status != "OK":
+            raise _lost(answer.status)
+
+    async def _leave_out(self, view: ShardView, span: Span, error: PoisonError) -> None:
+        """Leave out a record that breaks this code; what is decided of it depends on whether this rebuild goes live."""
+        self.broken.append(quarantined(span.records[0], error))
+        if len(self.broken) > FREE:
+            raise NotReadyError(f"{len(self.broken)} records break this code: {self.broken[0].reason}") from error
+        status = await pass_over(self._client, view, span)
+        if status != "OK":
+            raise _lost(status)
 
     async def fill(self, read: Range) -> None:
         """Fill every shard from where the log begins up to its end."""
@@ -141,7 +158,7 @@ class Rebuild:
                 raise NotReadyError(f"generation {control.state.generation} went live meanwhile: repeat the replay")
         await self.finish(Status.LIVE)
         record = GenerationSwapped(generation=self.generation, digest=digest)
-        await append_control(self._bootstrap_servers, record)
+        await append_control(self._bootstrap_servers, *self.broken, record)
 
     async def build_beside(self, until_ms: int | None) -> RebuildResult:
         """Rebuild up to now or to a moment, and let the generation stand beside the live one."""
@@ -176,7 +193,7 @@ class Rebuild:
         rate = self.done / max(seconds, 1e-9)
         return RebuildResult(
             self.generation, self.done, seconds, rate, state.digest, state.learners,
-            missing=read.missing, complete=not read.missing,
+            missing=read.missing, complete=not read.missing, left_out=len(self.broken),
         )  # fmt: skip
 
     async def delete_unfinished(self) -> None:
@@ -204,7 +221,8 @@ async def _erased_since(reader: AIOKafkaConsumer, ends: dict[TopicPartition, int
     """Whether a learner was erased after these ends, so that a state up to them holds what must be gone."""
     for partition, now in (await end_offsets(reader, LEARNER_EVENTS)).items():
         async for records, _ in read_range(reader, partition, ends[partition], now, 5_000):
-            if any(isinstance(event, Erased) for _, event in sort_out(records, control.state)[0]):
+            events = (event_or_none(one, control.state.partitions, control.state.quarantined) for one in records)
+            if any(isinstance(event, Erased) for event in events):
                 return True
     return False
 

@@ -1,18 +1,32 @@
-"""Cutting the log into runs: the agent's batches, and ranges read for a filler or a replay."""
+"""Cutting the log into spans of consecutive offsets: the agent's batches, and ranges read for a filler or a replay."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from adapters.follow import ControlLog
 from adapters.kafka import read_range
 from adapters.records import Record
-from stream.merge import Run, join_run
 
 CHUNK: Final = 1_000
 """Records a merge: one script call must stay short, since it stops the server."""
+
+
+class Span(NamedTuple):
+    """The records of the offsets `first` to `last`; offsets between them may hold none."""
+
+    records: Sequence[Record]
+    first: int
+    last: int
+
+    def halves(self) -> "Sequence[Span]":
+        """Return two spans that cover the same offsets; none if there is one record or none."""
+        if len(self.records) < 2:
+            return []
+        middle = len(self.records) // 2
+        border = self.records[middle].offset
+        return [Span(self.records[:middle], self.first, border - 1), Span(self.records[middle:], border, self.last)]
 
 
 def runs_of(records: Sequence[Record]) -> Iterator[list[Record]]:
@@ -25,11 +39,9 @@ def runs_of(records: Sequence[Record]) -> Iterator[list[Record]]:
         yield [record for _, record in run]
 
 
-async def read_runs(
-    reader: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int, control: ControlLog
-) -> AsyncIterator[Run]:
-    """Yield the runs of a range of the log, joined; together they cover every offset from `first` to `end` - 1."""
+async def read_spans(reader: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Span]:
+    """Yield the spans of a range of the log; together they cover every offset from `first` to `end` - 1."""
     async for records, position in read_range(reader, partition, first, end, CHUNK):
         if position > first:
-            yield join_run(records, first, position - 1, control.state)
+            yield Span(records, first, position - 1)
             first = position

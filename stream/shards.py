@@ -25,9 +25,11 @@ from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status
 from schemas.topics import LEARNER_EVENTS
 from stream import metrics
-from stream.dead_letters import write_dead_letters
-from stream.merge import MergeAnswer, Run, join_run, merge_run
-from stream.runs import read_runs, runs_of
+from stream.dead_letters import DeadRecord, write_dead_letters
+from stream.halves import PoisonError, by_halves
+from stream.merge import MergeAnswer, Run, merge_span
+from stream.quarantine import Quarantine
+from stream.runs import Span, read_spans, runs_of
 from stream.view import ShardView, open_shard, read_meta
 
 logger: Final = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ PATIENCE_S: Final = 2.0
 
 
 class StateChangedError(Exception):
-    """The state is not the one that was opened; it must be opened again."""
+    """The state is not the one that was opened; it must be opened again. Says what the server answered."""
 
 
 class Flow(Protocol):
@@ -107,6 +109,7 @@ class ShardOwner:
         self._flow = flow
         self._merged = merged
         self._want_firsts = want_firsts
+        self.quarantine = Quarantine(client, producer)
         self.shards: dict[int, Shard] = {}
 
     def open_shards(self) -> list[Shard]:
@@ -157,31 +160,45 @@ class ShardOwner:
         await asyncio.gather(*(self._take_shard(number, batch) for number, batch in by_partition.items()))
 
     async def _take_shard(self, partition: int, records: Sequence[Record]) -> None:
-        for batch in runs_of(records):
+        for run in runs_of(records):
             shard = self.shards.get(partition)
             if shard is None or shard.phase != Phase.OPEN:
                 return
-            run = join_run(batch, batch[0].offset, batch[-1].offset, self._control.state)
+            span = Span(run, run[0].offset, run[-1].offset)
             try:
-                answer = await self._merge(shard, shard.view, run, self._want_firsts(), PATIENCE_S)
+                await self._merge(shard, shard.view, span, self._want_firsts(), PATIENCE_S)
             except RedisError as error:
                 self._wait_for(shard, error)
                 return
-            if answer.status != "OK":
-                logger.warning("shard %d answered %s at offset %d", partition, answer.status, run.first)
+            except StateChangedError as error:
+                logger.warning("shard %d answered %s at offset %d", partition, error, span.first)
                 self.refill(shard)
                 return
 
     async def _merge(
-        self, shard: Shard, view: ShardView, run: Run, want_firsts: bool = False, for_s: float = float("inf")
-    ) -> MergeAnswer:
-        if run.dead:
-            await write_dead_letters(self._producer, run.dead)
-        answer = await patiently(lambda: merge_run(self._client, view, run, want_firsts), for_s)
-        if answer.status == "OK":
+        self, shard: Shard, view: ShardView, span: Span, want_firsts: bool = False, for_s: float = float("inf")
+    ) -> None:
+        """Merge a span; a record in it that breaks the code is quarantined. Raises StateChangedError."""
+
+        async def merge(part: Span) -> None:
+            state = self._control.state
+            run, answer = await merge_span(self._client, view, part, state, want_firsts, self._write_dead, for_s)
+            if answer.status != "OK":
+                raise StateChangedError(answer.status)
+            self.quarantine.odds.worked(run.num_records - len(run.dead))
             shard.advance(run.last)
             self._merged(shard, run, answer)
-        return answer
+
+        async def leave_out(part: Span, error: PoisonError) -> None:
+            status = await self.quarantine.take_span(view, part, error)
+            if status not in ("OK", "SEEN"):
+                raise StateChangedError(status)
+            shard.advance(part.last)
+
+        await by_halves(span, Span.halves, merge, leave_out)
+
+    async def _write_dead(self, dead: Sequence[DeadRecord]) -> None:
+        await write_dead_letters(self._producer, dead)
 
     async def _fill(self, shard: Shard) -> None:
         await self._flow.pause(shard.partition)
@@ -215,10 +232,8 @@ class ShardOwner:
             finally:
                 shard.is_opening = False
             view = shard.view
-            async for run in read_runs(reader, partition, shard.applied + 1, end, self._control):
-                answer = await self._merge(shard, view, run)
-                if answer.status != "OK":
-                    raise StateChangedError
+            async for span in read_spans(reader, partition, shard.applied + 1, end):
+                await self._merge(shard, view, span)
         return end
 
     async def _open(self, shard: Shard, reader: AIOKafkaConsumer, partition: TopicPartition, lost: bool) -> int:
@@ -236,6 +251,8 @@ class ShardOwner:
             raise LogTruncatedError(
                 f"{partition.topic}:{partition.partition} holds {begin} to {end}, the state has applied {meta.applied}"
             )
+        if meta.quarantine:
+            await self.quarantine.settle(view, meta.quarantine.encode())
         if log and meta.log != log and not await patiently(lambda: view.guarded(self._client, log=log)):
             raise StateChangedError
         shard.view, shard.meta, shard.applied = view, meta, meta.applied

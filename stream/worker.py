@@ -16,6 +16,7 @@ from schemas.meta import Status
 from schemas.topics import ACTIVITY, LEARNER_EVENTS
 from stream import metrics, watchdog
 from stream.activity import take_activity
+from stream.dead_letters import PRODUCER
 from stream.delivery import Delivery
 from stream.generation import delete_unfinished, retire_older
 from stream.group import open_group
@@ -62,10 +63,7 @@ class Worker:
         await patiently(lambda: check_eviction(self._client))
         await stack.enter_async_context(self.control)
         await stack.enter_async_context(self._catalogue)
-        dead_letters = {"linger_ms": 5, "max_request_size": 2 * 1_048_576}
-        self._producer = await stack.enter_async_context(
-            open_producer(settings.kafka_bootstrap_servers, **dead_letters)
-        )
+        self._producer = await stack.enter_async_context(open_producer(settings.kafka_bootstrap_servers, **PRODUCER))
         reader = await stack.enter_async_context(open_reader(settings.kafka_bootstrap_servers))
         self._generation = self.control.state.generation
         self._owner = ShardOwner(
@@ -115,6 +113,10 @@ class Worker:
 
     def assign(self, partitions: Sequence[int]) -> None:
         """Own the shards of these partitions, and retire what another generation has replaced there."""
+        founded = self.control.state.partitions
+        if foreign := [partition for partition in partitions if partition >= founded]:
+            logger.error("ALARM: partitions %s are new; the state was founded with %d: left alone", foreign, founded)
+        partitions = [partition for partition in partitions if partition < founded]
         self._owner.assign(partitions)
         live = self._generation
         if live > 0:
@@ -133,7 +135,8 @@ class Worker:
         """Join a batch of `activity`."""
         self._deliveries[ACTIVITY].took()
         views = {shard.partition: shard.view for shard in self._owner.open_shards()}
-        await take_activity(self._client, self._producer, self.control.state, views, records)
+        quarantine = self._owner.quarantine
+        await take_activity(self._client, self._producer, self.control.state, views, records, quarantine)
         self._refresher.wake()
 
     def _shards_to_refresh(self) -> list[Shard]:

@@ -15,9 +15,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from adapters.follow import Catalogue, ControlLog
 from adapters.kafka import open_reader
-from adapters.records import Record, read_event
+from adapters.records import Record, event_or_none
 from schemas.control import ControlState
-from schemas.errors import InvalidEventError
 from schemas.events import Erased, LearnerEvent
 from schemas.topics import COURSES, LEARNER_EVENTS
 from trainer.log import FETCH_BYTES, Ends, Log, captured_ends, erasures, offset_vectors, records_between, snapshot
@@ -41,9 +40,8 @@ class Reading:
 
     def take(self, record: Record) -> None:
         """Take in a record of `learner-events`, be it from the log or from the snapshot."""
-        try:
-            event = read_event(record, self.control.partitions, self.control.quarantined)
-        except InvalidEventError:
+        event = event_or_none(record, self.control.partitions, self.control.quarantined)
+        if event is None:
             self.dead_letters += 1
         else:
             self.rows.append(Row(record.partition, record.offset, record.timestamp, cast("bytes", record.value)))

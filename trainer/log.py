@@ -1,6 +1,5 @@
 """The log up to captured ends: events and courses, what they were taken from, and their digest."""
 
-import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -12,10 +11,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from adapters.follow import Catalogue, ControlLog
 from adapters.kafka import open_reader, partitions_of
-from adapters.records import read_event
+from adapters.records import event_or_none
 from recommender.fold import erased_through_us
 from schemas.courses import Course, encode_course
-from schemas.errors import InvalidEventError, LogTruncatedError, NotReadyError
+from schemas.errors import LogTruncatedError, NotReadyError
 from schemas.events import LEARNER_EVENTS as EVENT_TYPES
 from schemas.events import AnyEvent, Erased, LearnerEvent, encode_event
 from schemas.ids import event_uuid
@@ -102,13 +101,12 @@ async def read_log(bootstrap_servers: str, as_of_ms: int | None = None, with_eve
                 catalogue.take(record)
                 continue
             is_later = record.offset >= ends[TopicPartition(record.topic, record.partition)]
-            try:
-                event = cast("LearnerEvent", read_event(record, shards, quarantined))
-            except InvalidEventError:
+            event = event_or_none(record, shards, quarantined)
+            if event is None:
                 dead_letters += not is_later
             else:
                 if not is_later or isinstance(event, Erased):
-                    events.append((event, record.timestamp))
+                    events.append((cast("LearnerEvent", event), record.timestamp))
     return snapshot(events, catalogue.courses, offset_vectors(ends), dead_letters)
 
 
@@ -121,10 +119,9 @@ async def holds_erased(bootstrap_servers: str, log: Log) -> bool:
         ends = await captured_ends(consumer, (LEARNER_EVENTS,))
         starts = dict(zip(sorted(ends), log.offsets[LEARNER_EVENTS], strict=True))
         async for record in records_between(consumer, starts, ends):
-            with contextlib.suppress(InvalidEventError):
-                event = read_event(record, state.partitions, state.quarantined)
-                if isinstance(event, Erased):
-                    pairs.append((event, record.timestamp))
+            event = event_or_none(record, state.partitions, state.quarantined)
+            if isinstance(event, Erased):
+                pairs.append((event, record.timestamp))
     erased = erasures(pairs)
     return any(event.occurred_us <= erased.get(event.user_id, -1) for event in log.events)
 

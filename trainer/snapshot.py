@@ -46,6 +46,7 @@ class Row(NamedTuple):
     value: bytes
     topic: str = LEARNER_EVENTS
     key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Mark(msgspec.Struct, frozen=True):

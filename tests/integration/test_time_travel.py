@@ -88,7 +88,10 @@ async def settled(tools: Tools, catalogue_epoch: int) -> int:
         meta: Any = await tools.client.hgetall(SHARED_META)
         epochs = [await _catalogue_epoch(tools.client, user) for user in KNOWN]
         made_from = meta.get(b"catalogue_epoch"), meta.get(b"counted")
-        return made_from == (str(catalogue_epoch).encode(), counted.encode()) and set(epochs) <= {catalogue_epoch, None}
+        return made_from == (str(catalogue_epoch).encode(), str(counted).encode()) and set(epochs) <= {
+            catalogue_epoch,
+            None,
+        }
 
     await until(holds, "lists of the new catalogue")
     return int(time.time() * 1_000)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
@@ -36,6 +36,7 @@ from tests.reference import Logged
 from tests.waiting import PATIENCE_S, until
 
 PARTITIONS: Final = 4
+ROOT: Final = Path(__file__).parents[2]
 _START_S: Final = 300.0
 """Workers import a lot: on a busy machine that takes minutes."""
 
@@ -52,6 +53,8 @@ class System:
     bundle_url: str = ""
     redis_url: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    module: str = "stream"
+    """What workers are started from: another one plants bugs in them."""
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     revive: Callable[[str], None] | None = None
 
@@ -85,14 +88,14 @@ class System:
             **self.settings,
         }
 
-    def start(self, worker_id: str, program: Sequence[str] = ("stream",), **settings: str) -> None:
+    def start(self, worker_id: str, program: Sequence[str] = (), house: Path = ROOT, **settings: str) -> None:
         """Start a worker; its log goes on where an earlier one's ended."""
         environment = {**os.environ, **self.environment(worker_id), **settings}
         dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
             self.processes[worker_id] = subprocess.Popen(
-                (*dies_with_us, sys.executable, "-m", *program),
-                env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
+                (*dies_with_us, sys.executable, "-m", *(program or (self.module,))),
+                env=environment, cwd=house, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self, worker_id: str) -> None:
@@ -157,29 +160,34 @@ class System:
 
 @contextmanager
 def running_system(
-    folder: Path, workers: Iterable[str], bundle_url: str = "", redis_url: str = "", **settings: str
+    folder: Path,
+    workers: Iterable[str],
+    bundle_url: str = "",
+    redis_url: str = "",
+    module: str = "stream",
+    **settings: str,
 ) -> Iterator[System]:
     """Start a stack with a catalogue and a live model, and workers over it; all end with the context.
 
-    `redis_url`: a Redis of the test's own, to be used in place of the stack's.
+    `redis_url`: a Redis of the test's own, to be used in place of the stack's. `module`: what workers are started from.
     """
-    with _running(folder, workers, PARTITIONS, bundle_url, redis_url, settings) as running:
+    with _running(folder, workers, settings, bundle_url=bundle_url, redis_url=redis_url, module=module) as running:
         yield running
 
 
 @contextmanager
 def wide_system(folder: Path, workers: Iterable[str], partitions: int, **settings: str) -> Iterator[System]:
     """Start the same over so many shards."""
-    with _running(folder, workers, partitions, "", "", settings) as running:
+    with _running(folder, workers, settings, partitions=partitions) as running:
         yield running
 
 
 @contextmanager
 def _running(
-    folder: Path, workers: Iterable[str], partitions: int, bundle_url: str, redis_url: str, settings: dict[str, str]
+    folder: Path, workers: Iterable[str], settings: dict[str, str], partitions: int = PARTITIONS, **fields: Any
 ) -> Iterator[System]:
     with embedded(folder / "state", partitions=partitions) as stack:
-        system = System(stack, folder, partitions, bundle_url, redis_url, settings)
+        system = System(stack, folder, partitions, settings=settings, **fields)
         try:
             for worker_id in workers:
                 system.start(worker_id)

@@ -9,8 +9,9 @@ from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
+import adapters.records
 from adapters.kafka import shard_of
-from adapters.records import read_event
+from adapters.records import event_or_none, read_event
 from schemas.errors import InvalidEventError
 from schemas.events import MAX_CLOCK_SKEW_S, MAX_EVENT_BYTES, Enrolled, Erased, Viewed, encode_event
 from schemas.topics import ACTIVITY, LEARNER_EVENTS
@@ -102,3 +103,13 @@ def test_whatever_the_bytes_only_one_error_leaves(value: bytes) -> None:
     except InvalidEventError:
         return
     assert read_event(replace(GOOD, value=encode_event(event)), 1, NOBODY) == event
+
+
+def test_a_record_that_breaks_the_code_is_left_out_of_a_training_with_an_alarm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert event_or_none(GOOD, PARTITIONS, NOBODY) == ENROLLED
+    assert event_or_none(replace(GOOD, value=b"no JSON"), PARTITIONS, NOBODY) is None and not caplog.text
+    monkeypatch.setattr(adapters.records, "check_append_time", lambda *_: 1 / 0)
+    assert event_or_none(GOOD, PARTITIONS, NOBODY) is None
+    assert f"ALARM: {LEARNER_EVENTS}:{GOOD.partition}:7 breaks the code" in caplog.text

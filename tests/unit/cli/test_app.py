@@ -54,6 +54,11 @@ def test_help_is_success(arguments: list[str], capsys: pytest.CaptureFixture[str
         ["erase", "new\nline"],
         ["erase", "ü" * 200],
         ["erase", "u1", "--wait-s", "-1"],
+        ["dead-letters"],
+        ["dead-letters", "list", "--limit", "0"],
+        ["dead-letters", "retry"],
+        ["dead-letters", "retry", "--all", "--offset", "0:7"],
+        ["dead-letters", "retry", "--offset", "courses:0:7"],
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,84 @@
+"""A learner whose list breaks the code, among others: on a real server with a real model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+import stream.refresh
+from adapters.redis import Client
+from recommender.history import Learner
+from recommender.listing import Ranked
+from recommender.recommend import Recommender
+from stream.halves import FREE, BrokenCodeError
+from stream.refresh import Refresher
+from stream.view import ShardView, open_shard
+from tests.served import KEYS, Log, enrolled, listed, marks, serving
+
+COURSE = "c09"
+"""Who took it breaks the planted code."""
+
+
+@pytest.fixture
+async def view(client: Client) -> ShardView:
+    """Open an empty shard."""
+    view, _ = await open_shard(client, KEYS, 0)
+    return view
+
+
+@pytest.fixture
+def log(client: Client, view: ShardView) -> Log:
+    """Write to the shard."""
+    return Log(client, view)
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plant a bug in the ranking."""
+    rank = Recommender.rank
+
+    def breaking(self: Recommender, learners: Sequence[Learner], *limits: Any) -> list[Ranked]:
+        if any(COURSE in learner.taken for learner in learners):
+            raise ZeroDivisionError("planted")
+        return rank(self, learners, *limits)
+
+    monkeypatch.setattr(Recommender, "rank", breaking)
+
+
+@pytest.mark.usefixtures("planted")
+async def test_only_their_own_lists_stand_still(
+    client: Client, view: ShardView, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = [f"good{i}" for i in range(20)], ["bad0", "bad1"]
+    await log.append(*(enrolled(user, "c00") for user in good), *(enrolled(user, COURSE) for user in bad))
+    refresher = Refresher(client, 5, 8)
+    await refresher.drain(view, serving())
+    assert [bool(await listed(client, user)) for user in good] == [True] * len(good)
+    assert [await listed(client, user) for user in bad] == [None, None]
+    assert await marks(client) == set(bad), "their marks tell that they are behind"
+    assert caplog.text.count("ALARM: the list of a learner") == 2
+    assert await refresher.refresh_marked(view, serving()) == -1, "nothing is computed for them meanwhile"
+    await log.append(enrolled("good0", "c01"))
+    assert await refresher.refresh_marked(view, serving()) == 1, "who is put aside takes nobody's turn"
+
+
+async def test_who_was_put_aside_is_tried_again(
+    client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream.refresh, "ASIDE_S", 0.0)
+    refresher = Refresher(client, 5, 8)
+    await log.append(enrolled("bad", COURSE))
+    with monkeypatch.context() as bug:
+        bug.setattr(Recommender, "rank", lambda *_: 1 / 0)
+        assert await refresher.refresh_marked(view, serving()) == 0
+    assert await refresher.refresh_marked(view, serving()) == 1
+    assert await listed(client, "bad") and not await marks(client)
+
+
+@pytest.mark.usefixtures("planted")
+async def test_a_model_that_breaks_on_everybody_is_no_matter_of_learners(
+    client: Client, view: ShardView, log: Log
+) -> None:
+    await log.append(*(enrolled(f"bad{i}", COURSE) for i in range(FREE + 1)))
+    with pytest.raises(BrokenCodeError):
+        await Refresher(client, 5, 64).drain(view, serving())
