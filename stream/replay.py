@@ -51,8 +51,8 @@ class RebuildResult:
     """What a replay did.
 
     `missing`: records that are gone from the start of the log; with any the rebuilt state is not known to be whole.
-    `kept`: whether the generation still stands. `left_out`: records that break this code and are not quarantined; a swap
-    quarantines them.
+    `kept`: whether the generation still stands. `left_out`: records that break this code and are not quarantined; a
+    swap quarantines them.
     """
 
     generation: int
