@@ -209,8 +209,7 @@ def test_a_learner_who_returns_starts_anew_and_what_was_erased_stays_away(system
 
     until(is_back, PATIENCE_S)
     assert seen == {"c7"}
-    for mark in MARKS:
-        assert _learners_of(system, mark) == []
+    assert [mark for mark in MARKS[:3] if _learners_of(system, mark)] == []  # the course may be recommended anew
 
 
 def test_an_unknown_learner_is_erased_at_once_and_asks_for_no_model(system: System) -> None:
