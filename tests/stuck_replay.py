@@ -13,11 +13,12 @@ import stream.replay as replay
 from cli.app import main
 from stream.replay import Rebuild
 
+_REACHED: Final = Path(sys.argv[2])
 _Step = Callable[..., Awaitable[Any]]
 
 
 async def _stand_still() -> None:
-    Path(sys.argv[2]).touch()
+    _REACHED.touch()
     await asyncio.Event().wait()
 
 
