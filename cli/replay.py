@@ -26,7 +26,8 @@ def replay(
 ) -> None:
     """Rebuild all learners' state from the log into a new generation, beside the live one.
 
-    --until stops at an append time; such a state of the past can't be swapped in.
+    It stands there until the next replay; whatever else becomes of this one, nothing of it stays. --until stops at an
+    append time; such a state of the past can't be swapped in, and is not kept if a learner was erased since.
     """
     if swap and until is not None:
         raise typer.BadParameter("--until gives a state of the past, which can't be swapped in: leave out --swap")

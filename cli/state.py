@@ -28,7 +28,8 @@ def digest(
 ) -> None:
     """Print a digest of every learner's registers: equal for equal state, however it came about.
 
-    --as-of folds the log up to an append time in memory, without Redis.
+    --as-of folds the log up to an append time in memory, without Redis; who was erased later is part of that digest,
+    as of the one that was taken then.
     """
     if generation is not None and as_of is not None:
         raise typer.BadParameter("--as-of reads the log, which has no generations: leave out --generation")

@@ -16,31 +16,31 @@ from stream.replay import Rebuild
 _Step = Callable[..., Awaitable[Any]]
 
 
-async def _stand_still() -> None:
-    Path(sys.argv[2]).touch()
+async def _stand_still(reached: Path) -> None:
+    reached.touch()
     await asyncio.Event().wait()
 
 
-def stuck_before(step: _Step) -> _Step:
+def stuck_before(_step: _Step, reached: Path) -> _Step:
     """Return a step that is never taken."""
 
     async def stuck(*_: Any) -> None:
-        await _stand_still()
+        await _stand_still(reached)
 
     return stuck
 
 
-def stuck_after(step: _Step) -> _Step:
+def stuck_after(step: _Step, reached: Path) -> _Step:
     """Return a step after which nothing comes."""
 
     async def stuck(*arguments: Any) -> None:
         await step(*arguments)
-        await _stand_still()
+        await _stand_still(reached)
 
     return stuck
 
 
-_PHASES: Final[dict[str, tuple[object, str, Callable[[_Step], _Step]]]] = {
+_PHASES: Final[dict[str, tuple[object, str, Callable[[_Step, Path], _Step]]]] = {
     "filling": (replay, "merge_run", stuck_after),
     "building lists": (Rebuild, "build_lists", stuck_before),
     "before the swap": (replay, "append_control", stuck_before),
@@ -48,7 +48,7 @@ _PHASES: Final[dict[str, tuple[object, str, Callable[[_Step], _Step]]]] = {
 }
 
 if __name__ == "__main__":
-    owner, name, stuck = _PHASES[sys.argv[1]]
-    setattr(owner, name, stuck(getattr(owner, name)))
+    owner, name, stuck_at = _PHASES[sys.argv[1]]
+    setattr(owner, name, stuck_at(getattr(owner, name), Path(sys.argv[2])))
     sys.argv[1:] = sys.argv[3:]
     main()
