@@ -41,6 +41,10 @@ PATIENCE_S: Final = 2.0
 """The agent waits so long for a server that is away; then its shards wait alone, and those of others go on."""
 
 
+MISSED: Final = 3
+"""A server that does not answer so many checks in a row is away; one alone may be this machine's own haste."""
+
+
 class StateChangedError(Exception):
     """The state is not the one that was opened; it must be opened again. Says what the server answered."""
 
@@ -77,6 +81,7 @@ class Shard:
         self.is_opening = False
         self.advanced_at = asyncio.get_running_loop().time()
         self.filling: asyncio.Task[None] | None = None
+        self.missed = 0
 
     def advance(self, applied: int) -> None:
         """Note that everything up to `applied` is merged."""
@@ -283,8 +288,11 @@ class ShardOwner:
             async with asyncio.timeout(PATIENCE_S):
                 meta = await read_meta(self._client, shard.view.keys)
         except (RedisError, TimeoutError) as error:
-            self._wait_for(shard, error)
+            shard.missed += 1
+            if isinstance(error, RedisError) or shard.missed >= MISSED:
+                self._wait_for(shard, error)
             return
+        shard.missed = 0
         end = ends.get(shard.partition, known + 1)
         findings = {
             "state lost": meta is None or meta.nonce != shard.view.nonce or meta.applied < known,

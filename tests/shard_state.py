@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
+from redis.asyncio import RedisCluster
 
 from adapters.redis import Client
 from recommender.fold import StateDigest
@@ -85,7 +86,8 @@ class Stored:
 
 
 async def _keys(client: Client) -> list[bytes]:
-    found: Any = await client.keys()
+    everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(client, RedisCluster) else {}
+    found: Any = await client.keys(**everywhere)  # of a cluster the client else asks one node
     return list(found)
 
 

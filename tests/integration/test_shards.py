@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from adapters.follow import ControlLog
@@ -20,7 +21,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import Status
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
-from stream import shards as shards_module
+from stream import shards
 from stream.merge import MergeAnswer, Run
 from stream.shards import Phase, Shard, ShardOwner
 from stream.view import open_shard, read_meta
@@ -332,7 +333,7 @@ async def test_nothing_is_merged_past_a_dead_letter_that_is_not_kept_yet(house: 
 async def test_a_live_shard_far_behind_is_filled_and_its_lists_are_refreshed_meanwhile(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards_module, "BACKLOG", 20)
+    monkeypatch.setattr(shards, "BACKLOG", 20)
     users = users_of("backlog", 30)
     assert await house.shard.view.set_status(house.client, Status.LIVE)
     end = (await house.append(*users))[-1].offset + 1
@@ -345,3 +346,37 @@ async def test_a_live_shard_far_behind_is_filled_and_its_lists_are_refreshed_mea
     assert seen and all(seen), "who is live stays in sight of the refresh"
     assert house.flow.resumed_at[-1] == end
     assert set(users) <= await house.learners()
+
+
+async def test_a_shard_whose_server_is_away_is_left_to_its_filler_and_the_agent_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = await house.append(*users_of("away", 3))
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise RedisConnectionError("the node is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "PATIENCE_S", 0.1)
+        patch.setattr(house.client, "evalsha", refuse)
+        await house.owner.take(records)
+        assert house.shard.phase == Phase.FILLING and house.flow.pauses == 2
+        await asyncio.sleep(0.2)
+        assert len(house.flow.resumed_at) == 1
+    await house.opened(2)
+    assert await house.applied() == records[-1].offset
+
+
+async def test_one_check_that_is_not_answered_in_time_closes_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(shards, "PATIENCE_S", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "read_meta", hang)
+        for phase in (Phase.OPEN, Phase.OPEN, Phase.FILLING):
+            await house.owner.check({}, 60.0)
+            assert house.shard.phase == phase
+    await house.opened(2)

@@ -179,7 +179,7 @@ def test_generations_are_those_before_and_the_one_of_a_replay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counted", "know"), [(None, True), ("0 7 2", False), ("0 7 3", True), ("0 7 -", False), ("1 0 30", True)]
+    ("counted", "know"), [(None, True), ("0 7 2", False), ("0 7 3", True), ("0 7 -2", False), ("1 0 30", True)]
 )
 async def test_shared_lists_know_once_they_were_counted_anew(client: Client, counted: str | None, know: bool) -> None:
     if counted is not None:
