@@ -78,8 +78,8 @@ class Prober:
                 began = time.monotonic()
                 offset = await self._enrol(client, user_id, next(courses))
                 acked = time.monotonic()
-                await self._until_listed(client, user_id, shard, offset)
-                self.fresh_since[shard] = began
+                if await self._is_listed(client, user_id, shard, offset):
+                    self.fresh_since[shard] = began
                 self.longest_s = max(self.longest_s, time.monotonic() - acked)
                 await self._rest()
         finally:
@@ -110,18 +110,20 @@ class Prober:
             self._record.acknowledged([body])
             return Position.parse(answer["position"]).offset
 
-    async def _until_listed(self, client: ApiClient, user_id: str, shard: int, offset: int) -> None:
+    async def _is_listed(self, client: ApiClient, user_id: str, shard: int, offset: int) -> bool:
+        """Wait until the list knows an event; False if told to stop before it does."""
         position = f"learner-events:{shard}:{offset}"
         path = f"/v1/learners/{user_id}/recommendations?limit=5&after={position}&wait_ms={_WAIT_MS}"
-        while True:
+        while not self._stopping:
             try:
                 answer = await client.ask("GET", path)
             except UnavailableError:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if not answer["degraded"] and state_offset(answer) >= offset:
-                return
+                return True
             await asyncio.sleep(_PAUSE_S / 2)
+        return False
 
 
 def _courses(shard: int) -> Iterator[str]:

@@ -119,14 +119,17 @@ class Run:
         async with AsyncExitStack() as context:
             extra = await context.enter_async_context(ExtraWorker(self.stack))
             target = Target(self.stack, extra, prober, self.record, Random())
+            parts = (producer, readers, prober)
             async with asyncio.TaskGroup() as tasks:
-                for part in (producer, readers, prober):
-                    tasks.create_task(part.run())
+                running = [tasks.create_task(part.run()) for part in parts]
                 try:
                     await self._strike(Nemesis(target, options.seed, options.names, options.patience_s), prober)
                 finally:
-                    for part in (producer, readers, prober):
+                    for part in parts:
                         part.stop()
+                    _, late = await asyncio.wait(running, timeout=options.patience_s)
+                    for task in late:  # a system that never comes back: what is unknown stays unknown
+                        task.cancel()
                     self._measure(time.monotonic() - began, producer, readers, prober)
 
     async def _strike(self, nemesis: Nemesis, prober: Prober) -> None:
