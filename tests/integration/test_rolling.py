@@ -197,7 +197,7 @@ async def test_more_partitions_are_refused_at_start_and_harm_no_running_worker(t
     async def merged() -> bool:
         system.expect_alive()
         states = await state_of(tools.client, generation)
-        return all("c01" in states[user].courses for user in USERS)
+        return all(user in states and "c01" in states[user].courses for user in USERS)
 
     await until(merged, "the running worker's merges", PATIENCE_S)
 
