@@ -1,9 +1,11 @@
 """What is left of an erased learner in what the trainer keeps, and in the models that were made with him."""
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
+import msgspec
 from aiokafka import ConsumerRecord
 
 from adapters.follow import ControlLog, append_control
@@ -25,9 +27,9 @@ class Refits(ControlLog):
     def take(self, record: ConsumerRecord) -> None:
         """Fold one decision."""
         super().take(record)
-        if b'"refit_ended"' in (record.value or b""):
-            ended = decode_control(record.value or b"")
-            self.ended = ended if isinstance(ended, RefitEnded) else self.ended
+        with contextlib.suppress(msgspec.DecodeError):
+            if isinstance(ended := decode_control(record.value or b""), RefitEnded):
+                self.ended = ended
 
 
 class ModelErasure:
