@@ -59,13 +59,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
     for room in ROOMS:
         app.include_router(room.router)
     install_pages(app)
-    app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(
         LimitWriting,
         intake=intake,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.ingest_timeout_s,
     )
+    app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)
     return app

@@ -33,8 +33,8 @@ def application(metrics: Metrics, intake: Intake) -> FastAPI:
     async def failing() -> None:
         raise RuntimeError("a bug")
 
-    app.add_middleware(LimitBody, max_body_bytes=LIMIT)
     app.add_middleware(LimitWriting, intake=intake, max_body_bytes=LIMIT, body_timeout_s=BODY_TIMEOUT_S)
+    app.add_middleware(LimitBody, max_body_bytes=LIMIT)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)
     return app
