@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-PATIENCE_S: Final = 240.0
+PATIENCE_S: Final = 90.0
 """How long a test waits for what must come by itself; reached on failure only."""
 
 

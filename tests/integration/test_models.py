@@ -105,6 +105,7 @@ async def test_after_a_restart_without_the_live_bundle_the_model_before_it_serve
 async def _lose_the_bundle(tools: Tools) -> None:
     system, servers = tools.system, tools.system.stack.bootstrap_servers
     await send(tools.producer, enrolled(LEARNER, 100))
+    await system.caught_up(tools.client)
     epochs = []
     for seed in (31, 32):
         manifest = store_bundle(system.bundles, system.folder, seed)

@@ -32,7 +32,7 @@ def test_it_complains_of_each_sign_that_is_missing_too_long(sign: Sign) -> None:
 
 
 def test_what_nobody_could_see_is_not_missing() -> None:
-    found = pulse(Sign.MERGE, 2)
+    found = pulse(Sign.MERGE, STALL_S + 1)
     found.seen_at[Sign.CHECK] -= 25
     assert found.complaint(1_000, LIMITS) == ""
     found.seen_at[Sign.LOOP] -= STALL_S + 1
