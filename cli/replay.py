@@ -1,8 +1,10 @@
 """`coursestream replay`: the state rebuilt from the log."""
 
 import asyncio
+import signal
+from collections.abc import Awaitable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -10,8 +12,20 @@ from cli.options import STATE_DIR, JsonFile, Moment, StateDir
 from cli.output import give, pairs
 from cli.progress import meter
 from cli.system import find
+from schemas.errors import NotReadyError
 
 app = typer.Typer(add_completion=False)
+T = TypeVar("T")
+
+
+async def _until_told_to_end(work: Awaitable[T]) -> T:
+    """Await the work; SIGTERM ends it as Ctrl-C does, so that it cleans up behind itself."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise NotReadyError("the replay was told to end; nothing of it is left") from None
 
 
 @app.command()
@@ -36,12 +50,14 @@ def replay(
     connections = find(state_dir).connections()
     with meter("replaying") as progress:
         result = asyncio.run(
-            rebuild(
-                connections,
-                until_ms=until,
-                swap=swap,
-                accept_difference=accept_difference,
-                progress=progress.reach,
+            _until_told_to_end(
+                rebuild(
+                    connections,
+                    until_ms=until,
+                    swap=swap,
+                    accept_difference=accept_difference,
+                    progress=progress.reach,
+                )
             )
         )
     answer = asdict(result)
