@@ -98,7 +98,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
     redis = Switched(folder / "redis").on()
     with ExitStack() as exits:
         exits.callback(redis.off)
-        system = exits.enter_context(running_system(folder, ["w1", "w2"], redis_url=redis.redis_url))
+        system = exits.enter_context(running_system(folder, ["w1", "w2"], redis_url=redis.redis_url, STALL_S="600"))
         redis.save(folder / "early")
         asyncio.run(_furnish(system))
         api = exits.enter_context(running_api(system.stack.bootstrap_servers, redis.redis_url, READ_TIMEOUT_S="5"))
