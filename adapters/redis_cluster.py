@@ -19,7 +19,7 @@ from redis.exceptions import RedisClusterException
 MAX_CONNECTIONS: Final = 10_000
 """To one node. The library's 100 would refuse the next command, not let it wait."""
 
-_LEARN_S: Final = 0.3
+_LEARN_S: Final = 2.0
 """Nodes and slots are learned at most so often: while a node is away each command at it asks for that."""
 
 _in_command: ContextVar[bool] = ContextVar("_in_command", default=False)

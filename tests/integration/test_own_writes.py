@@ -88,7 +88,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
     redis = Switched(folder / "redis").on()
     with ExitStack() as exits:
         exits.callback(redis.off)
-        system = exits.enter_context(running_system(folder, ["w1"], redis_url=redis.redis_url))
+        system = exits.enter_context(running_system(folder, ["w1"], redis_url=redis.redis_url, STALL_S="600"))
         kafka = system.stack.bootstrap_servers
         apis = [exits.enter_context(running_api(kafka, redis.redis_url, READ_TIMEOUT_S="5")) for _ in range(2)]
         yield Campus(system, redis, (apis[0], apis[1]), folder)
