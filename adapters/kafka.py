@@ -78,6 +78,8 @@ async def read_range(
     The position is the proof of what was read, since offsets may be missing (transactions, compaction).
     Raises LogTruncatedError if the log no longer has `start`.
     """
+    if start >= end:  # a consumer that is stopped just as it was assigned anew loses the cancellation, and never stops
+        return
     consumer.assign([partition])
     consumer.seek(partition, start)
     while start < end:
