@@ -91,6 +91,9 @@ class Cluster(RedisCluster):
             return
         if self._learning:
             self._learning.cancel()
+        self._initialize = (
+            False  # the library closes nothing once a failure has asked for the nodes to be learned again
+        )
         await super().aclose()
 
 
