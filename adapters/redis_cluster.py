@@ -28,12 +28,16 @@ _in_command: ContextVar[bool] = ContextVar("_in_command", default=False)
 
 @contextmanager
 def _command() -> Iterator[None]:
-    """Raise what the library says of a cluster that is not whole as the connection error it is."""
+    """Raise as a connection error what is one: the cluster is not whole, or a command beside closed the connection."""
     token = _in_command.set(True)
     try:
         yield
     except RedisClusterException as error:
         raise RedisConnectionError(str(error)) from error
+    except AttributeError as error:
+        if error.name not in ("writelines", "drain"):  # of a stream that is None since it was closed
+            raise
+        raise RedisConnectionError("the connection was closed meanwhile") from error
     finally:
         _in_command.reset(token)
 
