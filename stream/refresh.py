@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -84,11 +85,11 @@ def _compute(serving: Serving, learners: Sequence[Loaded], limit: int) -> list[b
     return [part for one in learners for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
 
 
-async def _in_time(work: Awaitable[bool]) -> bool:
+async def _in_time(work: Callable[[], Awaitable[bool]]) -> bool:
     """Await work on a shard; one whose server is away must not hold up the others: its marks stay."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            return await work
+            return await work()
     except TimeoutError:
         logger.warning("a shard was not refreshed within %.0f s", _PATIENCE_S)
         return False
@@ -215,9 +216,9 @@ class Refresher:
 
     async def _round(self, shards: Sequence[Shard], serving: Serving) -> bool:
         """Refresh a batch of every shard's marks, and some of a sweep behind them; answer whether anything was done."""
-        done = await asyncio.gather(*(_in_time(self._refresh_shard(shard, serving)) for shard in shards))
+        done = await asyncio.gather(*(_in_time(partial(self._refresh_shard, shard, serving)) for shard in shards))
         batch = self._batch // 4 if any(done) else self._batch
-        return await _in_time(self._sweep_next(shards, serving, batch)) or any(done)
+        return await _in_time(partial(self._sweep_next, shards, serving, batch)) or any(done)
 
     async def run(self, shards: Callable[[], Sequence[Shard]], room: ServingRoom) -> None:
         """Refresh for ever; without anything to do, wait until woken, and look again every half second."""
