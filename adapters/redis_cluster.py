@@ -5,6 +5,7 @@ caller's patience ends, and raises errors that are no RedisError.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any, Final, Self
 from redis.asyncio import RedisCluster
 from redis.asyncio.cluster import ClusterPipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, RedisError
 
 MAX_CONNECTIONS: Final = 10_000
 """To one node. The library's 100 would refuse the next command, not let it wait."""
@@ -27,12 +28,16 @@ _in_command: ContextVar[bool] = ContextVar("_in_command", default=False)
 
 @contextmanager
 def _command() -> Iterator[None]:
-    """Raise what the library says of a cluster that is not whole as the connection error it is."""
+    """Raise as a connection error what is one: the cluster is not whole, or a command beside closed the connection."""
     token = _in_command.set(True)
     try:
         yield
     except RedisClusterException as error:
         raise RedisConnectionError(str(error)) from error
+    except AttributeError as error:
+        if error.name not in ("writelines", "drain"):  # of a stream that is None since it was closed
+            raise
+        raise RedisConnectionError("the connection was closed meanwhile") from error
     finally:
         _in_command.reset(token)
 
@@ -53,11 +58,26 @@ class Cluster(RedisCluster):
         """Learn the nodes and which slots they hold, once for all who wait for it and whoever ceases to wait."""
         if self._learning is None or (self._learning.done() and time.monotonic() - self._learned_at > _LEARN_S):
             self._learned_at = time.monotonic()
-            self._learning = asyncio.create_task(super().initialize(*args, **kwargs))
+            self._learning = asyncio.create_task(self._learn(*args, **kwargs))
             self._learning.add_done_callback(_taken)
         with _command():
             await asyncio.shield(self._learning)
         return self
+
+    async def _learn(self, *args: Any, **kwargs: Any) -> None:
+        await self.nodes_manager.initialize(*args, **kwargs)
+        if not self.commands_parser.commands:
+            await self._learn_commands()
+        self._initialize = False
+
+    async def _learn_commands(self) -> None:
+        """Learn which commands there are, once, from any node: the library insists on the first, which may be away."""
+        *nodes, last = self.get_primaries()
+        for node in nodes:
+            with contextlib.suppress(RedisError):
+                await self.commands_parser.initialize(node)
+                return
+        await self.commands_parser.initialize(last)
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command at the nodes that hold its keys."""
@@ -75,6 +95,9 @@ class Cluster(RedisCluster):
             return
         if self._learning:
             self._learning.cancel()
+        self._initialize = (
+            False  # the library closes nothing once a failure has asked for the nodes to be learned again
+        )
         await super().aclose()
 
 

@@ -106,11 +106,11 @@ def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], 
     return Computed([one.user_id for one in good], args, broken)
 
 
-async def _in_time(work: Awaitable[bool]) -> bool:
+async def _in_time(work: Callable[[], Awaitable[bool]]) -> bool:
     """Await work on a shard; one whose server is away must not hold up the others: its marks stay."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            return await work
+            return await work()
     except TimeoutError:
         logger.warning("a shard was not refreshed within %.0f s", _PATIENCE_S)
         return False
@@ -273,9 +273,10 @@ class Refresher:
         """Refresh a batch of every shard's marks, and some of a sweep behind them; answer whether anything was done."""
         # Who enrols now waits for the round under way: with many shards it stays short, for hardly more work a learner.
         each = max(self._batch // max(len(shards), 1), self._batch // 4, LEAST_BATCH)
-        done = await asyncio.gather(*(_in_time(self._refresh_shard(shard, serving, each)) for shard in shards))
+        rounds = (functools.partial(self._refresh_shard, shard, serving, each) for shard in shards)
+        done = await asyncio.gather(*map(_in_time, rounds))
         batch = self._batch // 4 if any(done) else self._batch
-        return await _in_time(self._sweep_next(shards, serving, batch)) or any(done)
+        return await _in_time(functools.partial(self._sweep_next, shards, serving, batch)) or any(done)
 
     async def run(self, shards: Callable[[], Sequence[Shard]], room: ServingRoom) -> None:
         """Refresh for ever; without anything to do, wait until woken, and look again every half second."""

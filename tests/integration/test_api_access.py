@@ -5,9 +5,12 @@ from typing import Final
 
 import httpx
 import pytest
+from redis import Redis
 
 from deploy.embedded import EmbeddedStack
-from tests.api_server import bearer, running_api, token
+from schemas.cards import Card
+from tests.api_server import State, bearer, row, running_api, token
+from tests.servers import running_redis
 
 ME: Final = "matrix-learner"
 CALLERS: Final = {
@@ -51,9 +54,12 @@ VALUES: Final = {"progress": 0.5, "rating": 4, "feedback": "useful"}
 
 
 @pytest.fixture(scope="module")
-def api(stack: EmbeddedStack) -> Iterator[httpx.Client]:
-    with running_api(stack.bootstrap_servers, stack.redis_url) as client:
-        yield client
+def api(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """An API over a Redis in which the shared lists stand: without them courses are answered by 503."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server, Redis.from_url(server.redis_url) as redis:
+        State(redis).write_shared([Card("matrix-course", "Matrix")], [row("matrix-course", 0.9)])
+        with running_api(stack.bootstrap_servers, server.redis_url) as client:
+            yield client
 
 
 def call(api: httpx.Client, method: str, template: str, headers: dict[str, str]) -> int:

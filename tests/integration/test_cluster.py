@@ -125,6 +125,7 @@ async def test_while_a_node_is_away_its_shards_wait_and_the_others_go_on(stage: 
         await until_whole(stage, here)
         assert (await recommended(stage, away))["degraded"]
         node.start()
+        await until(lambda: asyncio.to_thread(stage.cluster.is_whole), "the node among the others")
     await expect_whole(tools)
     await until_whole(stage, away)
     states = await state_of(tools.client)
