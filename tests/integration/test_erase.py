@@ -182,7 +182,7 @@ def test_an_erasure_goes_through_every_place(system: System) -> None:
     until(lambda: _model(system) != before, PATIENCE_S)
     assert system.ask("replay", "--until", moment)["digest"] == then  # what it was, but nobody is brought back
     assert [mark for mark in MARKS if _learners_of(system, mark)] == []
-    assert _holding(system, USER) == _tombstones(system, 2)
+    assert _holding(system, USER) == _tombstones(system, 1)
 
 
 def test_a_learner_who_returns_starts_anew_and_what_was_erased_stays_away(system: System) -> None:
