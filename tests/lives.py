@@ -85,7 +85,7 @@ def _record(line: Line, offset: int) -> ConsumerRecord:
 _often: Final = ("take", "take", "take", "fill", "fill", "restart")
 _seldom: Final = ("empty", "lose meta", "open slowly", "give up", "keep copy", "put copy back")
 _steps: Final = st.lists(
-    st.builds(Step, st.sampled_from(_often * 2 + _seldom), st.integers(0, 1), st.integers(-1, 4), st.integers(1, 8)),
+    st.builds(Step, st.sampled_from(_often + _seldom), st.integers(0, 1), st.integers(-1, 4), st.integers(1, 8)),
     max_size=25,
 )
 

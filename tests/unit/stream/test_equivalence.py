@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from hypothesis import given
+from hypothesis import example, given
 
 import stream
 from adapters.redis import Client, Script
@@ -16,8 +16,8 @@ from schemas.meta import Meta, Status
 from stream.merge import join_run, merge_run
 from stream.view import ShardView, delete_state, open_shard, read_meta
 from tests import reference
-from tests.lives import Life, Step, examples, lives
-from tests.shard_state import contents, read_counts, read_digest, read_learners
+from tests.lives import Life, Line, Step, examples, lives
+from tests.shard_state import contents, enrolments, read_counts, read_digest, read_learners
 
 OPEN: Final = Script(Path(str(stream.__file__)).with_name("open.lua"))
 LIVED, STRAIGHT = ShardKeys(0, 0), ShardKeys(0, 1)
@@ -105,8 +105,10 @@ class World:
         match step.what:
             case "empty":
                 await self._client.flushall()
-            case "lose meta":
-                await self._client.delete(LIVED.meta)
+            case "lose meta":  # and counts or histories with it: what is left doesn't add up
+                histories: Any = await self._client.keys(f"{LIVED.history('')}*")
+                beside = histories if step.back % 2 else [LIVED.counts]
+                await self._client.delete(LIVED.meta, *beside)
             case "keep copy":
                 keys: Any = await self._client.keys()
                 self._copy = {key: await self._client.dump(key) for key in keys}
@@ -126,8 +128,19 @@ async def state_of(client: Client, keys: ShardKeys) -> dict[str, object]:
     return found
 
 
+PLAIN: Final[list[Line]] = list(enrolments(8))
+TAKEN: Final = Step("take", 0, 0, 8)
+TAKEN_WHILE_WIPED: Final = Life(PLAIN, frozenset(), [TAKEN, Step("open slowly", 1, 0, 4)])
+HOLE: Final = Life(PLAIN, frozenset(), [Step("take", 0, 0, 2), Step("take", 0, -1, 2)])
+LEFTOVERS: Final = [Life(PLAIN, frozenset(), [TAKEN, Step("lose meta", 0, back, 1)]) for back in (0, 1)]
+
+
 @examples(60)
 @given(life=lives)
+@example(life=HOLE)
+@example(life=TAKEN_WHILE_WIPED)
+@example(life=LEFTOVERS[0])
+@example(life=LEFTOVERS[1])
 async def test_whatever_happens_the_state_is_that_of_a_straight_replay(any_client: Client, life: Life) -> None:
     client, everything = any_client, len(life.log)
     await client.flushall()
