@@ -74,6 +74,11 @@ class ShardKeys:
         """Key of all learners of the shard."""
         return self.prefix + "u"
 
+    @property
+    def never(self) -> str:
+        """A key that never exists: a write to it, were it there, tells whether the shard's server takes writes."""
+        return self.prefix + "never"
+
     def history(self, user_id: str) -> str:
         """Key of a learner's history."""
         return f"{self.prefix}h:{user_id}"

@@ -86,13 +86,13 @@ class Health:
         try:
             async with asyncio.timeout(_PROBE_S):
                 await self._client.ping()
-                await owner.reach()
                 self._ends = await self._reader.end_offsets(self._places())
                 owned = set(owner.shards)
                 holds = await self._parts.group.holds(owned, self._parts.partitions)
                 self._has_shards = bool(owned) and holds
                 self._has_joined |= self._has_shards
                 await self._look_at_log()
+                await owner.reach()
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
             logger.warning("a dependency does not answer: %r", error)
             return False

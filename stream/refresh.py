@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from adapters.redis import Client, Script, patiently
 from recommender.history import Learner, learner_of
@@ -23,6 +23,8 @@ from stream.shards import Phase, Shard
 from stream.view import ShardView, by_name
 
 logger: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PUBLISH: Final = Script(Path(__file__).with_name("publish.lua"))
 _PATIENCE_S: Final = 15.0
@@ -86,33 +88,50 @@ def _packed(loaded: Loaded, found: Ranked | None, epochs: tuple[int, int]) -> li
     return [loaded.user_id, pack_version(version), found.pack(version, time.time_ns() // 1_000), embedding]
 
 
+class Refreshed(NamedTuple):
+    """How many lists of a batch were published, and whether the batch held all marks of the shard."""
+
+    published: int
+    were_all: bool
+
+
 class Computed(NamedTuple):
     """The learners of a batch whose lists are made, what `publish.lua` takes for each, and those who break the code."""
 
     users: list[str]
     args: list[bytes | str]
-    broken: list[tuple[Loaded, PoisonError]]
+    broken: list[tuple[str, PoisonError]]
+
+
+def _listed(serving: Serving, answers: Sequence[tuple[str, Sequence[Hashes]]], limit: int) -> list[list[bytes | str]]:
+    """Return what `publish.lua` takes for each learner as read; long histories take their time here."""
+    learners = [Loaded(user_id, *learner_from(answer)) for user_id, answer in answers]
+    own = [one for one in learners if has_own_list(one.learner)]
+    found = serving.recommender.rank([one.learner for one in own], limit)
+    by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
+    return [_packed(one, by_user.get(one.user_id), serving.epochs) for one in learners]
 
 
 def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], limit: int) -> Computed:
-    """Return the lists of a batch of learners as read; long histories take their time here."""
-    learners = [Loaded(user_id, *learner_from(answers[4 * i : 4 * i + 4])) for i, user_id in enumerate(users)]
-    own = [one for one in learners if has_own_list(one.learner)]
-    made, broken = each_by_halves(own, lambda part: serving.recommender.rank([one.learner for one in part], limit))
-    by_user = {one.user_id: result for one, result in made}
-    bad = {one.user_id for one, _ in broken}
-    good = [one for one in learners if one.user_id not in bad]
-    args = [part for one in good for part in _packed(one, by_user.get(one.user_id), serving.epochs)]
-    return Computed([one.user_id for one in good], args, broken)
+    """Return the lists of a batch of learners; whoever breaks the code is left out."""
+    read_of = [(user_id, answers[4 * i : 4 * i + 4]) for i, user_id in enumerate(users)]
+    made, broken = each_by_halves(read_of, lambda part: _listed(serving, part, limit))
+    args = [part for _, parts in made for part in parts]
+    return Computed([user_id for (user_id, _), _ in made], args, [(user_id, error) for (user_id, _), error in broken])
 
 
-async def _in_time(work: Callable[[], Awaitable[bool]]) -> bool:
+async def _soon(call: Callable[[], Awaitable[T]]) -> T:
+    """Await what Redis answers for a shard; TimeoutError if its server is away for long."""
+    async with asyncio.timeout(_PATIENCE_S):
+        return await patiently(call)
+
+
+async def _unless_away(work: Callable[[], Awaitable[bool]]) -> bool:
     """Await work on a shard; one whose server is away must not hold up the others: its marks stay."""
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return await work()
+        return await work()
     except TimeoutError:
-        logger.warning("a shard was not refreshed within %.0f s", _PATIENCE_S)
+        logger.warning("a shard's server did not answer within %.0f s", _PATIENCE_S)
         return False
 
 
@@ -126,7 +145,7 @@ class Refresher:
         self._wake = asyncio.Event()
         self._next_swept = 0
         self.rounds = 0
-        """How often lists were computed, or looked for: it grows as long as the refresh is alive."""
+        """How often lists were computed or looked for: it grows as long as the thread and the loop are alive."""
         self._odds = Odds()
         self._aside: dict[tuple[str, str], float] = {}
         # One thread: computing holds the interpreter most of the time, and a second one would only slow the loop.
@@ -139,23 +158,25 @@ class Refresher:
 
     async def refresh(self, view: ShardView, users: Sequence[str], serving: Serving) -> int:
         """Compute and publish the lists of learners of one shard; return how many were published."""
-        answers = await patiently(lambda: read(self._client, view, users))
+        answers = await _soon(lambda: read(self._client, view, users))
         work = functools.partial(_compute, serving, users, answers, self._limit)
         made, args, broken = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         self.rounds += 1
-        self._put_aside(view, len(made), broken)
+        self._put_aside(view, made, broken)
         keys = view.keys
         declared = [keys.meta, keys.dirty]
         for user_id in made:
             declared += [keys.history(user_id), keys.candidates(user_id), keys.embedding(user_id)]
-        answer: bytes = await patiently(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
+        answer: bytes = await _soon(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
         return answer.count(b"1")
 
-    def _put_aside(self, view: ShardView, made: int, broken: Sequence[tuple[Loaded, PoisonError]]) -> None:
+    def _put_aside(self, view: ShardView, made: Sequence[str], broken: Sequence[tuple[str, PoisonError]]) -> None:
         """Let learners whose list breaks the code keep list and mark, and try again later."""
-        self._odds.worked(made)
-        for one, error in broken:
-            place = view.keys.prefix, one.user_id
+        self._odds.worked(len(made))
+        for user_id in made:
+            self._aside.pop((view.keys.prefix, user_id), None)
+        for user_id, error in broken:
+            place = view.keys.prefix, user_id
             if place not in self._aside:
                 logger.error(
                     "ALARM: the list of a learner of shard %d breaks the code", view.keys.shard, exc_info=error
@@ -169,8 +190,11 @@ class Refresher:
     def _num_aside(self, view: ShardView) -> int:
         return sum(prefix == view.keys.prefix for prefix, _ in self._aside)
 
-    async def _marks(self, view: ShardView, batch: int) -> dict[str, float]:
-        """Return the scores of the newest marks, and of a share of the oldest and of any; none of who is put aside."""
+    async def _marks(self, view: ShardView, batch: int) -> tuple[dict[str, float], bool]:
+        """Return the scores of the newest marks, and of a share of the oldest and of any, and whether these are all.
+
+        Of who is put aside there are none.
+        """
         oldest, drawn = (max(1, int(batch * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
         key, aside = view.keys.dirty, self._num_aside(view)
 
@@ -179,27 +203,27 @@ class Refresher:
             pipeline.zrange(key, 0, batch - oldest - drawn - 1 + aside, desc=True, withscores=True)
             pipeline.zrange(key, 0, oldest - 1 + aside, withscores=True)
             pipeline.zrandmember(key, drawn, withscores=True)
+            pipeline.zcard(key)
             return list(await pipeline.execute())
 
-        newest, eldest, lots = await patiently(read)
+        newest, eldest, lots, marked = await _soon(read)
         pairs = [*newest, *eldest, *zip(lots[::2], lots[1::2], strict=True)]
         scores = {user.decode(): float(score) for user, score in pairs}
-        return {user_id: score for user_id, score in scores.items() if not self._is_aside(view, user_id)}
+        found = [(user_id, score) for user_id, score in scores.items() if not self._is_aside(view, user_id)]
+        return dict(found[:batch]), len(scores) == marked and len(found) <= batch
 
-    async def refresh_marked(self, view: ShardView, serving: Serving, batch: int | None = None) -> int:
-        """Refresh one batch of a shard's dirty learners; return how many lists were published, -1 if none was dirty."""
-        marks = await self._marks(view, batch or self._batch)
-        if not marks:
-            return -1
-        published = await self.refresh(view, list(marks), serving)
+    async def refresh_marked(self, view: ShardView, serving: Serving, batch: int | None = None) -> Refreshed:
+        """Refresh one batch of a shard's dirty learners."""
+        marks, are_all = await self._marks(view, batch or self._batch)
+        published = await self.refresh(view, list(marks), serving) if marks else 0
         now_ms = time.time() * 1_000
         for score in marks.values():
             self.observe_freshness((now_ms - marked_ms(score)) / 1_000)
-        return published
+        return Refreshed(published, are_all)
 
     async def drain(self, view: ShardView, serving: Serving) -> None:
         """Refresh until no learner of the shard is dirty, or none can be published with this serving."""
-        while await self.refresh_marked(view, serving) > 0:
+        while (await self.refresh_marked(view, serving)).published:
             pass
 
     async def sweep(self, view: ShardView, serving: Serving, stood: str, batch: int) -> str:
@@ -212,7 +236,7 @@ class Refresher:
         if cursor == "-inf":
             return stood
         bound = cursor if cursor == "+inf" else f"({cursor}"
-        found: list[Any] = await patiently(
+        found: list[Any] = await _soon(
             lambda: self._client.zrange(
                 view.keys.learners, bound, "-inf", desc=True, byscore=True, withscores=True, offset=0, num=batch
             )
@@ -221,7 +245,7 @@ class Refresher:
         if behind:
             await self.refresh(view, behind, serving)
         stands = f"{epochs} {int(found[-1][1]) if len(found) == batch else '-inf'}"
-        await patiently(lambda: view.guarded(self._client, sweep=stands))
+        await _soon(lambda: view.guarded(self._client, sweep=stands))
         return stands
 
     async def _behind(self, view: ShardView, users: Sequence[str], serving: Serving) -> list[str]:
@@ -234,7 +258,7 @@ class Refresher:
                 pipeline.getrange(view.keys.candidates(user_id), VERSION_AT, VERSION_AT + VERSION_BYTES - 1)
             return list(await pipeline.execute())
 
-        versions = await patiently(read) if users else []
+        versions = await _soon(read) if users else []
         return [user_id for user_id, version in zip(users, versions, strict=True) if version[:16] != current]
 
     async def _refresh_shard(self, shard: Shard, serving: Serving, batch: int) -> bool:
@@ -242,19 +266,18 @@ class Refresher:
 
         Not only when none is left: as long as events come in there may always be one.
         """
-        view, is_last = shard.view, False
-        if shard.meta.status == Status.BUILDING:  # half a batch: some more may come before the marks are read
-            num_marked = await patiently(lambda: self._client.zcard(view.keys.dirty))
-            is_last = num_marked - self._num_aside(view) <= batch // 2
-        published = await self.refresh_marked(view, serving, batch)
-        if is_last and shard.view is view and shard.phase == Phase.OPEN and shard.meta.status == Status.BUILDING:
+        view, is_rebuilt = shard.view, shard.meta.status == Status.BUILDING
+        published, were_all = await self.refresh_marked(view, serving, self._batch if is_rebuilt else batch)
+        if is_rebuilt and were_all and shard.view is view:
             await self.go_live(shard)
         return published > 0
 
     async def go_live(self, shard: Shard) -> None:
-        """Let readers have a shard that was rebuilt, unless its state is lost again meanwhile."""
+        """Let readers have a shard that was rebuilt, once it is filled, unless its state is lost again meanwhile."""
         view = shard.view
-        if await patiently(lambda: view.set_status(self._client, Status.LIVE)) and shard.view is view:
+        if shard.phase != Phase.OPEN or shard.meta.status != Status.BUILDING:
+            return
+        if await _soon(lambda: view.set_status(self._client, Status.LIVE)) and shard.view is view:
             shard.meta = shard.meta._replace(status=Status.LIVE)
             logger.info("shard %d is live", shard.partition)
 
@@ -274,9 +297,9 @@ class Refresher:
         # Who enrols now waits for the round under way: with many shards it stays short, for hardly more work a learner.
         each = max(self._batch // max(len(shards), 1), self._batch // 4, LEAST_BATCH)
         rounds = (functools.partial(self._refresh_shard, shard, serving, each) for shard in shards)
-        done = await asyncio.gather(*map(_in_time, rounds))
+        done = await asyncio.gather(*map(_unless_away, rounds))
         batch = self._batch // 4 if any(done) else self._batch
-        return await _in_time(functools.partial(self._sweep_next, shards, serving, batch)) or any(done)
+        return await _unless_away(functools.partial(self._sweep_next, shards, serving, batch)) or any(done)
 
     async def run(self, shards: Callable[[], Sequence[Shard]], room: ServingRoom) -> None:
         """Refresh for ever; without anything to do, wait until woken, and look again every half second."""
@@ -287,7 +310,7 @@ class Refresher:
                 continue
             if not (room.current or room.is_model_due()):
                 for shard in shards():
-                    if shard.meta.status == Status.BUILDING:
+                    with contextlib.suppress(TimeoutError):
                         await self.go_live(shard)
             if room.is_behind:  # lists of the live model can't be replaced: do not compute in vain all the time
                 await asyncio.sleep(BEHIND_S)

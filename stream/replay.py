@@ -120,7 +120,7 @@ class Rebuild:
         if len(self.broken) > FREE:
             raise NotReadyError(f"{len(self.broken)} records break this code: {self.broken[0].reason}") from error
         status = await pass_over(self._client, view, span)
-        if status != "OK":
+        if status not in ("OK", "SEEN"):  # seen: an answer was lost and the call repeated
             raise _lost(status)
 
     async def fill(self, read: Range) -> None:

@@ -278,9 +278,9 @@ class ShardOwner:
         await asyncio.gather(*(self._check_shard(shard, ends, patience_s, log) for shard in self.fed_shards()))
 
     async def reach(self) -> None:
-        """Raise RedisError unless the servers of all owned shards answer: in a cluster one may be away alone."""
-        keys = [ShardKeys(partition, self._control.state.generation).meta for partition in self.shards]
-        await asyncio.gather(*(self._client.exists(key) for key in keys))
+        """Raise RedisError unless the servers of all owned shards take writes: one may be away, full or read-only."""
+        keys = [ShardKeys(partition, self._control.state.generation).never for partition in self.shards]
+        await asyncio.gather(*(self._client.set(key, b"", xx=True) for key in keys))
 
     async def _check_shard(self, shard: Shard, ends: dict[int, int], patience_s: float, log: str) -> None:
         now, known = asyncio.get_running_loop().time(), shard.applied

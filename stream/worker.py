@@ -96,8 +96,9 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await end_tasks(self._tasks)
+        fillings = [shard.filling for shard in self._owner.shards.values() if shard.filling]
         self._owner.release()
+        await end_tasks([*self._tasks, *fillings])
         await self._stack.aclose()
         await self._client.aclose()
 

@@ -380,3 +380,14 @@ async def test_one_check_that_is_not_answered_in_time_closes_nothing(
             await house.owner.check({}, 60.0)
             assert house.shard.phase == phase
     await house.opened(2)
+
+
+async def test_a_server_that_takes_no_writes_is_not_reached(house: House) -> None:
+    await house.owner.reach()
+    await house.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(ResponseError, match="used memory"):
+            await house.owner.reach()
+    finally:
+        await house.client.config_set("maxmemory", 0)
+    assert not await house.client.keys("*never"), "nothing is left of a look"

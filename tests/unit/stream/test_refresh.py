@@ -191,11 +191,11 @@ async def test_an_older_model_replaces_nothing_and_leaves_the_mark(client: Clien
     stood = await client.get(KEYS.candidates("u"))
     await client.zadd(KEYS.dirty, {"u": 1})
     for older in (serving(model_epoch=5), serving(model_epoch=6, catalogue_epoch=2)):
-        assert await refresher.refresh_marked(view, older) == 0
+        assert (await refresher.refresh_marked(view, older)).published == 0
         assert await client.get(KEYS.candidates("u")) == stood
         assert await marks(client) == {"u"}
     await log.enrol("u", "c01")
-    assert await refresher.refresh_marked(view, serving(model_epoch=5)) == 0
+    assert (await refresher.refresh_marked(view, serving(model_epoch=5))).published == 0
     assert await marks(client) == {"u"}
     await refresher.drain(view, serving(model_epoch=6))
     found = await listed(client, "u")
@@ -213,7 +213,7 @@ async def test_a_mark_on_a_current_list_is_cleared(client: Client, view: ShardVi
 
 async def test_a_worker_that_lost_the_shard_publishes_nothing(client: Client, view: ShardView, log: Log) -> None:
     await log.enrol("u", "c00")
-    assert await Refresher(client, 5, 8).refresh_marked(ShardView(KEYS, "0" * 32), serving()) == 0
+    assert (await Refresher(client, 5, 8).refresh_marked(ShardView(KEYS, "0" * 32), serving())).published == 0
     assert await listed(client, "u") is None and await marks(client) == {"u"}
 
 
