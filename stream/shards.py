@@ -256,6 +256,8 @@ class ShardOwner:
             raise LogTruncatedError(
                 f"{partition.topic}:{partition.partition} holds {begin} to {end}, the state has applied {meta.applied}"
             )
+        if meta.applied < shard.applied and meta.status == Status.LIVE:  # readers were shown lists of a later state
+            meta = await self._close(view, meta)
         if meta.quarantine:
             await self.quarantine.settle(view, meta.quarantine.encode())
         if log and meta.log != log and not await patiently(lambda: view.guarded(self._client, log=log)):
@@ -264,6 +266,12 @@ class ShardOwner:
         shard.log, shard.begin = log, begin
         shard.phase = Phase.BEHIND if meta.status == Status.LIVE else Phase.FILLING
         return end
+
+    async def _close(self, view: ShardView, meta: Meta) -> Meta:
+        """Keep readers from a state that went back, until its lists are made anew."""
+        if not await patiently(lambda: view.set_status(self._client, Status.BUILDING)):
+            raise StateChangedError
+        return meta._replace(status=Status.BUILDING)
 
     def raise_failures(self) -> None:
         """Raise what ended a filler: its shard would never open."""

@@ -25,11 +25,13 @@ async def make_model(
 ) -> TrainResult:
     """Train on the log and put the model live if it is good enough, or if `force`.
 
-    What was trained with somebody who was erased meanwhile is thrown away, and made again without: NotReadyError if
-    that happens each time. The log as of a moment is read from Kafka alone: the snapshot lacks what was erased since.
+    What was trained with somebody who was erased meanwhile is thrown away, and made again without. Where erasures never
+    cease the last attempt is published all the same: it lacks whom the ones before lacked, and the next refit the rest;
+    `erase` waits for that. The log as of a moment is read from Kafka alone: the snapshot lacks what was erased since.
     """
     servers = settings.kafka_bootstrap_servers
-    for _ in range(ATTEMPTS):
+    attempt = 1
+    while True:
         progress("reading the log", 0.0)
         logger.info("reading the log")
         log = await (
@@ -38,10 +40,10 @@ async def make_model(
         made = await _make(log, settings, seed, force, progress)
         if isinstance(made, TrainResult):
             return made
-        if not await holds_erased(servers, log):
+        if attempt == ATTEMPTS or not await holds_erased(servers, log):
             return await publish(made, settings)
+        attempt += 1
         logger.warning("a learner of the log was erased while the model was trained: it is made again without")
-    raise NotReadyError(f"learners were erased during each of {ATTEMPTS} trainings: no model was published, try again")
 
 
 async def _make(log: Log, settings: TrainerSettings, seed: int, force: bool, progress: Progress) -> Made | TrainResult:

@@ -391,3 +391,16 @@ async def test_a_server_that_takes_no_writes_is_not_reached(house: House) -> Non
     finally:
         await house.client.config_set("maxmemory", 0)
     assert not await house.client.keys("*never"), "nothing is left of a look"
+
+
+async def test_a_live_state_that_went_back_is_closed_until_its_lists_are_made_anew(house: House) -> None:
+    before = await house.applied()
+    assert await house.shard.view.set_status(house.client, Status.LIVE)
+    records = await house.append(*users_of("back", 3))
+    await house.owner.take(records)
+    await house.client.hset(house.keys.meta, "applied", str(before))
+    await house.owner.check({}, 1e9)
+    await house.opened(2)
+    meta = await read_meta(house.client, house.keys)
+    assert meta is not None and (meta.status, meta.applied) == (Status.BUILDING, records[-1].offset)
+    assert house.shard.meta.status == Status.BUILDING, "the refresh lets readers have it again"
