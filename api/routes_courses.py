@@ -19,6 +19,7 @@ from api.wiring import Services, services_of
 from recommender.resort import Filters
 from schemas.cards import Card
 from schemas.courses import Course, decode_course
+from schemas.errors import NotReadyError
 from schemas.topics import COURSES
 
 router: Final = APIRouter(tags=["courses"], prefix="/v1/courses")
@@ -95,6 +96,6 @@ async def delete_course(request: Request, course_id: CourseId) -> Response:
     services = services_of(request)
     try:
         card = await services.shared.card(course_id)
-    except (RedisError, TimeoutError):
+    except (RedisError, TimeoutError, NotReadyError):  # a course that is not known can be retired, too
         card = None
     return await _publish(services, retired(card or Card(course_id)))

@@ -100,10 +100,19 @@ def leave_when_stopped(app: faust.App) -> None:
 
     Who is killed does not get here, so a restart after a crash finds its place and its shards kept.
     """
-    thread = getattr(app.consumer, "_thread", None)
-    coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
-    if coordinator is not None:  # None: not joined yet
+    if (coordinator := _coordinator_of(app)) is not None:  # None: not joined yet
         coordinator._group_instance_id = None
+
+
+def _coordinator_of(app: faust.App) -> Any:
+    thread = getattr(app.consumer, "_thread", None)
+    return getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+
+
+def rejoin(app: faust.App) -> None:
+    """Have the worker join its group again, so that shards without an owner are given to somebody."""
+    if (coordinator := _coordinator_of(app)) is not None:
+        app.consumer._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
 
 class FaustFlow:
@@ -111,6 +120,10 @@ class FaustFlow:
 
     def __init__(self, app: faust.App) -> None:
         self._app = app
+
+    def rejoin(self) -> None:
+        """Join the group again."""
+        rejoin(self._app)
 
     async def pause(self, partition: int) -> None:
         """Stop a partition; Faust itself resumes all of them at the end of a rebalance, so wait for that."""

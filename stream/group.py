@@ -27,6 +27,15 @@ class Group:
         given = await self._given()
         return given.get(self._worker_id) == owned and set().union(*given.values()) == set(range(partitions))
 
+    async def has_orphans(self, partitions: int) -> bool:
+        """Return whether the group is at rest though some shard was given to nobody.
+
+        So it is after a topic was made anew while the leader knew of none, also for a static member that comes back at
+        once: it is given what it had, which is nothing.
+        """
+        given = await self._given()
+        return bool(given) and set().union(*given.values()) != set(range(partitions))
+
     async def _given(self) -> dict[str, set[int]]:
         """Return shards by worker; nothing while the group is rebalancing."""
         (answer,) = await self._admin.describe_consumer_groups([STREAM_GROUP])

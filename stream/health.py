@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -27,6 +27,7 @@ is not delivered, a log that was replaced by a shorter one."""
 
 _PROBE_S: Final = 5.0
 _HEART_S: Final = 0.5
+_REJOIN_S: Final = 5.0
 
 
 class Parts(NamedTuple):
@@ -39,6 +40,7 @@ class Parts(NamedTuple):
     group: Group
     deliveries: dict[str, Delivery]
     partitions: int
+    rejoin: Callable[[], None]
 
 
 class Health:
@@ -54,6 +56,7 @@ class Health:
         self._has_joined = False
         self._filled: dict[int, int] = {}
         self._rounds = -1
+        self._rejoined_at = 0.0
         self._read: list[int] = []
 
     async def run(self, interval_s: float) -> None:
@@ -91,12 +94,21 @@ class Health:
                 holds = await self._parts.group.holds(owned, self._parts.partitions)
                 self._has_shards = bool(owned) and holds
                 self._has_joined |= self._has_shards
+                await self._find_owners()
                 await self._look_at_log()
                 await owner.reach()
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
             logger.warning("a dependency does not answer: %r", error)
             return False
         return True
+
+    async def _find_owners(self) -> None:
+        """Join again, at most every `_REJOIN_S`, while a shard has no owner though the group is at rest."""
+        now = asyncio.get_running_loop().time()
+        if now - self._rejoined_at > _REJOIN_S and await self._parts.group.has_orphans(self._parts.partitions):
+            self._rejoined_at = now
+            logger.warning("a shard has no owner: joining the group again")
+            self._parts.rejoin()
 
     def _places(self) -> list[TopicPartition]:
         followed = [TopicPartition(follower.topic, 0) for follower in self._parts.followers]

@@ -58,6 +58,9 @@ class Flow(Protocol):
     async def resume(self, partition: int, offset: int) -> None:
         """Deliver a partition's records from `offset` on."""
 
+    def rejoin(self) -> None:
+        """Join the group again, so that shards without an owner get one."""
+
 
 class Phase(Enum):
     """What an owner does with a shard: fill it unseen, fill what is live and behind, or take what the agent brings."""

@@ -81,7 +81,9 @@ class Worker:
         watchdog.start(pulse, settings.stall_s, settings.ready_file)
         group = await stack.enter_async_context(open_group(settings.kafka_bootstrap_servers, settings.worker_id))
         followers = (self.control, self._catalogue)
-        parts = Parts(self._owner, self._refresher, self._room, followers, group, self._deliveries, partitions)
+        parts = Parts(
+            self._owner, self._refresher, self._room, followers, group, self._deliveries, partitions, self._flow.rejoin
+        )
         health = Health(self._client, reader, parts, pulse)
         self._start("control", self.control.run)
         self._start("courses", self._catalogue.run)

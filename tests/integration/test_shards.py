@@ -41,6 +41,9 @@ class RecordingFlow:
         self.let_go = asyncio.Event()
         self.let_go.set()
 
+    def rejoin(self) -> None:
+        """Nobody is in a group here."""
+
     async def pause(self, partition: int) -> None:
         """Stop; as the Redis client at times does, overhear a cancellation."""
         assert partition == SHARD
