@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from aiokafka import AIOKafkaProducer
-from redis.exceptions import RedisError
 
 from adapters.records import Record
-from adapters.redis import Client, Script, patiently
+from adapters.redis import Client, Script
 from schemas.activity import (
     CLICKED,
     MAX_COURSES,
@@ -25,7 +24,7 @@ from schemas.activity import (
 from schemas.control import ControlState
 from schemas.events import ActivityEvent, Clicked, Searched, Shown, Viewed
 from stream.dead_letters import DeadRecord, sort_out, write_dead_letters
-from stream.halves import PoisonError, breaking, by_halves, of_the_call
+from stream.halves import breaking, by_halves, sent
 from stream.marks import weak_score
 from stream.quarantine import Quarantine
 from stream.view import ShardView
@@ -91,12 +90,7 @@ async def merge_activity(client: Client, view: ShardView, updates: dict[str, Act
     """Join one shard's updates; a shard that is another's takes none. Raises PoisonError if they break the code."""
     with breaking():
         declared, args = _call(view, updates)
-    try:
-        await patiently(lambda: _ACTIVITY.run(client, declared, args))
-    except RedisError as error:
-        if of_the_call(error):
-            raise PoisonError(str(error)) from error
-        raise
+    await sent(lambda: _ACTIVITY.run(client, declared, args))
 
 
 def _halves(records: Sequence[Record]) -> Sequence[Sequence[Record]]:

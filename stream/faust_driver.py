@@ -109,12 +109,6 @@ def _coordinator_of(app: faust.App) -> Any:
     return getattr(getattr(thread, "_consumer", None), "_coordinator", None)
 
 
-def rejoin(app: faust.App) -> None:
-    """Have the worker join its group again, so that shards without an owner are given to somebody."""
-    if (coordinator := _coordinator_of(app)) is not None:
-        app.consumer._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
-
-
 class FaustFlow:
     """Stops and resumes what Faust delivers of one partition of `learner-events`."""
 
@@ -122,8 +116,9 @@ class FaustFlow:
         self._app = app
 
     def rejoin(self) -> None:
-        """Join the group again."""
-        rejoin(self._app)
+        """Join the group again, so that shards without an owner are given to somebody."""
+        if (coordinator := _coordinator_of(self._app)) is not None:
+            self._app.consumer._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
     async def pause(self, partition: int) -> None:
         """Stop a partition; Faust itself resumes all of them at the end of a rebalance, so wait for that."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -15,6 +15,18 @@ _SUFFIX: Final = 37
 """The broker names a member by its instance id, a dash and a UUID."""
 
 
+class Membership(NamedTuple):
+    """What the broker says of a group.
+
+    `holds`: this worker was given what it owns, and every shard was given to some member.
+    `has_orphans`: the group is at rest though some shard was given to nobody. So it is after a topic was made anew
+    while the leader knew of none; a static member that comes back at once is given what it had, which is nothing.
+    """
+
+    holds: bool
+    has_orphans: bool
+
+
 class Group:
     """One worker's view of the group it should be a member of."""
 
@@ -22,19 +34,11 @@ class Group:
         self._admin = admin
         self._worker_id = worker_id
 
-    async def holds(self, owned: set[int], partitions: int) -> bool:
-        """Return whether this worker was given what it owns, and every shard was given to some member."""
+    async def look(self, owned: set[int], partitions: int) -> Membership:
+        """Return how this worker and the shards stand in the group."""
         given = await self._given()
-        return given.get(self._worker_id) == owned and set().union(*given.values()) == set(range(partitions))
-
-    async def has_orphans(self, partitions: int) -> bool:
-        """Return whether the group is at rest though some shard was given to nobody.
-
-        So it is after a topic was made anew while the leader knew of none, also for a static member that comes back at
-        once: it is given what it had, which is nothing.
-        """
-        given = await self._given()
-        return bool(given) and set().union(*given.values()) != set(range(partitions))
+        covered = set().union(*given.values()) == set(range(partitions))
+        return Membership(covered and given.get(self._worker_id) == owned, bool(given) and not covered)
 
     async def _given(self) -> dict[str, set[int]]:
         """Return shards by worker; nothing while the group is rebalancing."""

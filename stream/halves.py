@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import DataError, RedisError, ResponseError
 
-from adapters.redis import is_passing
+from adapters.redis import is_passing, patiently
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -52,6 +52,16 @@ def of_the_call(error: RedisError) -> bool:
         return True
     said = str(error).removeprefix("ERR ")
     return type(error) is ResponseError and not is_passing(error) and said.startswith(_IN_A_SCRIPT)
+
+
+async def sent(call: Callable[[], Awaitable[T]], for_s: float = float("inf")) -> T:
+    """Await a call of a script, patient with Redis for `for_s`. Raises PoisonError if what was asked breaks it."""
+    try:
+        return await patiently(call, for_s)
+    except RedisError as error:
+        if of_the_call(error):
+            raise PoisonError(str(error)) from error
+        raise
 
 
 class Odds:

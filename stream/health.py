@@ -91,10 +91,11 @@ class Health:
                 await self._client.ping()
                 self._ends = await self._reader.end_offsets(self._places())
                 owned = set(owner.shards)
-                holds = await self._parts.group.holds(owned, self._parts.partitions)
-                self._has_shards = bool(owned) and holds
+                membership = await self._parts.group.look(owned, self._parts.partitions)
+                self._has_shards = bool(owned) and membership.holds
                 self._has_joined |= self._has_shards
-                await self._find_owners()
+                if membership.has_orphans:
+                    self._find_owners()
                 await self._look_at_log()
                 await owner.reach()
         except Exception as error:  # whatever it is: that a dependency does not answer is the finding
@@ -102,10 +103,10 @@ class Health:
             return False
         return True
 
-    async def _find_owners(self) -> None:
-        """Join again, at most every `_REJOIN_S`, while a shard has no owner though the group is at rest."""
+    def _find_owners(self) -> None:
+        """Join again, at most every `_REJOIN_S`."""
         now = asyncio.get_running_loop().time()
-        if now - self._rejoined_at > _REJOIN_S and await self._parts.group.has_orphans(self._parts.partitions):
+        if now - self._rejoined_at > _REJOIN_S:
             self._rejoined_at = now
             logger.warning("a shard has no owner: joining the group again")
             self._parts.rejoin()

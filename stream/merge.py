@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
-from redis.exceptions import RedisError
-
 from adapters.records import Record
-from adapters.redis import Client, Script, patiently
+from adapters.redis import Client, Script
 from recommender.fold import erased_through_us, updates
 from schemas.control import ControlState
 from schemas.events import Erased, LearnerEvent
 from schemas.meta import HEADER_FIELD
 from schemas.registers import Rank, join_record, kind_of
 from stream.dead_letters import DeadRecord, sort_out
-from stream.halves import PoisonError, breaking, of_the_call
+from stream.halves import breaking, sent
 from stream.runs import Span
 from stream.view import ShardView
 
@@ -190,9 +188,4 @@ async def merge_span(
         call = merge_call(view, run, want_firsts)
     if run.dead and dead:
         await dead(run.dead)
-    try:
-        return run, await patiently(lambda: send_merge(client, call), for_s)
-    except RedisError as error:
-        if of_the_call(error):
-            raise PoisonError(str(error)) from error
-        raise
+    return run, await sent(lambda: send_merge(client, call), for_s)
