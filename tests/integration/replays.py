@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -13,7 +15,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import Status
 from stream.digest import digest_as_of, live_digest
 from tests import reference
-from tests.integration.workers import PARTITIONS, System, publish
+from tests.integration.workers import PARTITIONS, System, connected, publish
 from tests.models import COURSES
 from tests.reference import Logged
 from tests.shard_state import read_learners
@@ -54,6 +56,16 @@ class Tools(NamedTuple):
         shards = [ShardKeys(shard, generation) for shard in range(PARTITIONS)]
         states = [await read_learners(self.client, keys) for keys in shards]
         assert {user: state for one in states for user, state in one.items()} == reference.learners(self.log)
+
+
+@asynccontextmanager
+async def open_tools(system: System, log: list[Logged], number: int) -> AsyncIterator[Tools]:
+    """Connect; the log holds so many events from the first time on."""
+    async with connected(system) as (client, producer):
+        tools = Tools(system, client, producer, log)
+        if not log:
+            await tools.append(*some_events(1, number))
+        yield tools
 
 
 def some_events(seed: int, number: int) -> list[LearnerEvent]:

@@ -12,7 +12,7 @@ from deploy.embedded import EmbeddedStack
 from schemas.errors import InvalidEventError
 from stream.dead_letters import PRODUCER, DeadRecord, write_dead_letters
 from stream.letters import letter_of
-from tests.integration.test_shards import enrolled
+from tests.integration.house import enrolled
 from tests.reference import Logged
 from tests.shard_state import record_of
 

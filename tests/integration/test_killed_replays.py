@@ -24,8 +24,8 @@ from schemas.topics import LEARNER_EVENTS
 from stream.digest import digest_as_of, live_digest, range_as_of
 from stream.generation import retire_older
 from stream.replay import Rebuild, rebuild
-from tests.integration.replays import USERS, Tools, expect_retired, keys_of, some_events
-from tests.integration.workers import PARTITIONS, System, connected, running_system
+from tests.integration.replays import USERS, Tools, expect_retired, keys_of, open_tools, some_events
+from tests.integration.workers import PARTITIONS, System, running_system
 from tests.reference import Logged
 from tests.waiting import PATIENCE_S, until
 
@@ -43,23 +43,13 @@ LOG: Final[list[Logged]] = []
 @pytest.fixture
 async def tools(system: System) -> AsyncIterator[Tools]:
     """Connect; the log holds some hundred events from the first test on."""
-    async with connected(system) as (client, producer):
-        tools = Tools(system, client, producer, LOG)
-        if not LOG:
-            await tools.append(*some_events(1, 300))
+    async with open_tools(system, LOG, 300) as tools:
         yield tools
 
 
 def start_replay(system: System, phase: str, reached: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start `coursestream replay`, which will stand still in a phase."""
-    connections = system.connections
-    environment = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
-        "REDIS_URL": connections.redis_url,
-        "BUNDLE_URL": connections.bundle_url,
-        "BUNDLE_CACHE": str(connections.bundle_cache),
-    }
+    environment = {**os.environ, **system.addresses}
     dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
     command = (sys.executable, "-m", "tests.stuck_replay", phase, str(reached), "replay", *arguments)
     return subprocess.Popen((*dies_with_us, *command), env=environment, cwd=Path(__file__).parents[2])

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,11 +11,9 @@ from redis.exceptions import ResponseError
 
 import stream.merge
 from adapters.follow import ControlLog
-from adapters.kafka import open_producer
-from adapters.redis import Script, connect
+from adapters.redis import Script
 from deploy.embedded import EmbeddedStack
 from schemas.control import RecordQuarantined, encode_control
-from schemas.settings import Connections
 from schemas.topics import DEAD_LETTERS, LEARNER_EVENTS
 from stream.dead_letters import PRODUCER
 from stream.halves import FREE, BrokenCodeError, Odds, PoisonError
@@ -24,7 +21,7 @@ from stream.merge import LearnerUpdate
 from stream.quarantine import pass_over
 from stream.runs import Span
 from stream.view import read_meta
-from tests.integration.test_shards import SHARD, House, users_of
+from tests.integration.house import SHARD, House, open_house, users_of
 from tests.integration.workers import System, read_topic
 from tests.waiting import until
 
@@ -34,19 +31,10 @@ POISON: Final = "breaks-"
 @pytest.fixture
 async def house(stack: EmbeddedStack) -> AsyncIterator[House]:
     """Own the shard, open."""
-    async with AsyncExitStack() as exits:
-        control = await exits.enter_async_context(ControlLog(stack.bootstrap_servers))
-        producer = await exits.enter_async_context(open_producer(stack.bootstrap_servers, **PRODUCER))
-        client = connect(Connections(redis_url=stack.redis_url))
-        exits.push_async_callback(client.aclose)
-        following = asyncio.create_task(control.run())
-        exits.callback(following.cancel)
-        await client.flushall()
-        house = House(stack, client, control, producer)
-        exits.callback(house.owner.release)
-        house.owner.assign([SHARD])
-        await house.opened(1)
+    async with open_house(stack, **PRODUCER) as house:
+        following = asyncio.create_task(house.control.run())
         yield house
+        following.cancel()
 
 
 @pytest.fixture

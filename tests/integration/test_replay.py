@@ -16,8 +16,8 @@ from stream.merge import merge_run
 from stream.replay import rebuild
 from stream.view import ShardView
 from tests import reference
-from tests.integration.replays import USERS, Tools, expect_retired, keys_of, some_events
-from tests.integration.workers import System, connected, publish, running_system, shard_of_user
+from tests.integration.replays import USERS, Tools, expect_retired, keys_of, open_tools, some_events
+from tests.integration.workers import System, publish, running_system, shard_of_user
 from tests.reference import Logged
 from tests.shard_state import run_of
 from tests.waiting import until
@@ -36,10 +36,7 @@ LOG: Final[list[Logged]] = []
 @pytest.fixture
 async def tools(system: System) -> AsyncIterator[Tools]:
     """Connect; the log holds some hundred events from the first test on."""
-    async with connected(system) as (client, producer):
-        tools = Tools(system, client, producer, LOG)
-        if not LOG:
-            await tools.append(*some_events(1, 600))
+    async with open_tools(system, LOG, 600) as tools:
         yield tools
 
 

@@ -98,14 +98,7 @@ async def nonces(tools: Tools) -> list[str]:
 
 def in_house(house: Path, system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a command line of another version."""
-    connections = system.connections
-    environment = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
-        "REDIS_URL": connections.redis_url,
-        "BUNDLE_URL": connections.bundle_url,
-        "BUNDLE_CACHE": str(connections.bundle_cache),
-    }
+    environment = {**os.environ, **system.addresses}
     command = (sys.executable, "-m", "cli.app", *arguments, "--json", "-")
     return subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, check=False, timeout=200)
 

@@ -74,15 +74,22 @@ class System:
             bundle_cache=self.folder / "bundle-cache",
         )
 
-    def environment(self, worker_id: str) -> dict[str, str]:
-        """Return a worker's settings."""
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The connections, as the environment names them."""
         connections = self.connections
         return {
-            **_QUICK,
             "KAFKA_BOOTSTRAP_SERVERS": connections.kafka_bootstrap_servers,
             "REDIS_URL": connections.redis_url,
             "BUNDLE_URL": connections.bundle_url,
             "BUNDLE_CACHE": str(connections.bundle_cache),
+        }
+
+    def environment(self, worker_id: str) -> dict[str, str]:
+        """Return a worker's settings."""
+        return {
+            **_QUICK,
+            **self.addresses,
             "WORKER_ID": worker_id,
             "READY_FILE": str(self.folder / f"{worker_id}.ready"),
             **self.settings,

@@ -12,24 +12,11 @@ from recommender.listing import Ranked
 from recommender.recommend import Recommender
 from stream.halves import FREE, BrokenCodeError
 from stream.refresh import Refresher
-from stream.view import ShardView, open_shard
-from tests.served import KEYS, Log, enrolled, listed, marks, serving
+from stream.view import ShardView
+from tests.served import Log, enrolled, listed, marks, serving
 
 COURSE = "c09"
 """Who took it breaks the planted code."""
-
-
-@pytest.fixture
-async def view(client: Client) -> ShardView:
-    """Open an empty shard."""
-    view, _ = await open_shard(client, KEYS, 0)
-    return view
-
-
-@pytest.fixture
-def log(client: Client, view: ShardView) -> Log:
-    """Write to the shard."""
-    return Log(client, view)
 
 
 @pytest.fixture

@@ -17,22 +17,9 @@ from stream import refresh as refresh_module
 from stream.activity import ActivityUpdate, merge_activity
 from stream.marks import BEHIND_MS
 from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher, learner_from
-from stream.view import ShardView, open_shard
+from stream.view import ShardView
 from tests.served import CATALOGUE, KEYS, Log, enrolled, listed, marks, serving, watched
 from tests.shard_state import read_scores
-
-
-@pytest.fixture
-async def view(client: Client) -> ShardView:
-    """Open an empty shard."""
-    view, _ = await open_shard(client, KEYS, 0)
-    return view
-
-
-@pytest.fixture
-def log(client: Client, view: ShardView) -> Log:
-    """Write to the shard."""
-    return Log(client, view)
 
 
 async def test_the_newest_marks_go_first_and_a_share_of_the_oldest(client: Client, view: ShardView, log: Log) -> None:

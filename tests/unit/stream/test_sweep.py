@@ -22,19 +22,6 @@ from tests.served import KEYS, Log, enrolled, listed, marks, serving, watched
 from tests.waiting import until
 
 
-@pytest.fixture
-async def view(client: Client) -> ShardView:
-    """Open an empty shard."""
-    view, _ = await open_shard(client, KEYS, 0)
-    return view
-
-
-@pytest.fixture
-def log(client: Client, view: ShardView) -> Log:
-    """Write to the shard."""
-    return Log(client, view)
-
-
 async def swept(client: Client, view: ShardView, now: Serving, batch: int) -> list[str]:
     """Sweep to the end; return where the sweep stood after each step, as the shard's meta said."""
     refresher, stood = Refresher(client, 5, batch), ""
