@@ -1,6 +1,6 @@
 """Producing to the log and reading it without a group."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, Final
@@ -91,3 +91,17 @@ async def read_range(
                 f"{partition.topic}:{partition.partition} no longer holds offset {start}: records were lost"
             ) from None
         yield [record for record in batch.get(partition, []) if record.offset < end], start
+
+
+async def records_held(
+    consumer: AIOKafkaConsumer,
+    partitions: Collection[TopicPartition],
+    begins: Mapping[TopicPartition, int] | None = None,
+) -> AsyncIterator[ConsumerRecord]:
+    """Yield the records that partitions hold now, one partition after the other, from `begins` on where it is given."""
+    starts = {**await consumer.beginning_offsets(list(partitions)), **(begins or {})}
+    ends = await consumer.end_offsets(list(partitions))
+    for partition in partitions:
+        async for records, _ in read_range(consumer, partition, starts[partition], ends[partition]):
+            for record in records:
+                yield record

@@ -4,13 +4,13 @@ The stream erases by itself, in the generation that is live. What is left to do 
 that nobody feeds, or one that was retired but not emptied to the end.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from adapters.kafka import open_reader, read_range
+from adapters.kafka import open_reader, records_held
 from adapters.redis import Client
 from recommender.fold import erased_through_us
 from schemas.activity import SEARCHES, unpack_moment, unpack_searches
@@ -159,6 +159,14 @@ class LearnerLog:
     activity: int = 0
     dead_letters: int = 0
 
+    def take(self, record: ConsumerRecord, control: ControlState, user_id: str) -> None:
+        """Note a record of `learner-events`, if it is one of this learner's."""
+        for _, event in sort_out([record], control)[0]:
+            if event.user_id == user_id and isinstance(event, Erased):
+                self.erasures.append((record.offset, erased_through_us(record.timestamp)))
+            elif event.user_id == user_id:
+                self.events.append((record.offset, event.occurred_us))
+
     def is_known_before(self, end: int) -> bool:
         """Whether a model made from the learner's shard up to an offset was made with him."""
         through_us = max((through for offset, through in self.erasures if offset < end), default=-1)
@@ -168,23 +176,12 @@ class LearnerLog:
 async def read_learner_log(bootstrap_servers: str, control: ControlState, erasure: Erasure) -> LearnerLog:
     """Read what the log holds of a learner: his shard of `learner-events` and `activity`, and all dead letters."""
     found, key = LearnerLog(), erasure.user_id.encode()
-    async for record in _records(bootstrap_servers, TopicPartition(LEARNER_EVENTS, erasure.shard)):
-        for _, event in sort_out([record], control)[0]:
-            if event.user_id == erasure.user_id and isinstance(event, Erased):
-                found.erasures.append((record.offset, erased_through_us(record.timestamp)))
-            elif event.user_id == erasure.user_id:
-                found.events.append((record.offset, event.occurred_us))
-    async for record in _records(bootstrap_servers, TopicPartition(ACTIVITY, erasure.shard)):
-        found.activity += record.key == key
-    async for record in _records(bootstrap_servers, TopicPartition(DEAD_LETTERS, 0)):
-        found.dead_letters += record.key == key
-    return found
-
-
-async def _records(bootstrap_servers: str, partition: TopicPartition) -> AsyncIterator[ConsumerRecord]:
+    own = [TopicPartition(topic, erasure.shard) for topic in (LEARNER_EVENTS, ACTIVITY)]
     async with open_reader(bootstrap_servers) as reader:
-        start = (await reader.beginning_offsets([partition]))[partition]
-        end = (await reader.end_offsets([partition]))[partition]
-        async for records, _ in read_range(reader, partition, start, end, 5_000):
-            for record in records:
-                yield record
+        async for record in records_held(reader, [*own, TopicPartition(DEAD_LETTERS, 0)]):
+            if record.topic == LEARNER_EVENTS:
+                found.take(record, control, erasure.user_id)
+            elif record.key == key:
+                found.activity += record.topic == ACTIVITY
+                found.dead_letters += record.topic == DEAD_LETTERS
+    return found

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.structs import RecordMetadata
 
 from adapters.follow import ControlLog
-from adapters.kafka import end_offsets, open_producer, open_reader, read_range, shard_of
+from adapters.kafka import end_offsets, open_producer, open_reader, partitions_of, records_held, shard_of
 from schemas import dead_letters as header
 from schemas.errors import InvalidEventError
 from schemas.events import decode_event
@@ -80,12 +80,8 @@ async def _records(
     reader: AIOKafkaConsumer, begins: dict[TopicPartition, int] | None = None
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield the dead letters as the log holds them now, from these offsets on."""
-    ends = await end_offsets(reader, DEAD_LETTERS)
-    starts = await reader.beginning_offsets(list(ends)) if begins is None else begins
-    for partition, end in ends.items():
-        async for records, _ in read_range(reader, partition, starts.get(partition, 0), end):
-            for record in records:
-                yield record
+    async for record in records_held(reader, await partitions_of(reader, DEAD_LETTERS), begins):
+        yield record
 
 
 async def _fold(records: AsyncIterator[ConsumerRecord]) -> dict[Position, Letter]:

@@ -6,13 +6,13 @@ the popularity of then. Who was erased since has no past.
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self, cast
+from typing import Self, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog, Follower
-from adapters.kafka import open_reader, read_range, shard_of
+from adapters.kafka import open_reader, records_held, shard_of
 from adapters.records import Record
 from recommender.fold import Fold, FoldedLearner, erased_through_us
 from recommender.history import Learner, learner_of
@@ -32,8 +32,6 @@ from stream.digest import fold_range, range_as_of
 from stream.refresh import has_own_list
 from stream.serving import Serving, ServingRoom
 from stream.settings import CANDIDATES
-
-_BATCH: Final = 5_000
 
 
 class PastControl(ControlLog):
@@ -144,10 +142,8 @@ class _Reader:
 
     async def _events(self, partition: TopicPartition) -> AsyncIterator[tuple[Record, AnyEvent]]:
         """Yield the learner's events of a partition, up to now."""
-        begins: dict[TopicPartition, int] = await self._reader.beginning_offsets([partition])
-        ends: dict[TopicPartition, int] = await self._reader.end_offsets([partition])
-        async for records, _ in read_range(self._reader, partition, begins[partition], ends[partition], _BATCH):
-            for record, event in sort_out(records, self._control)[0]:
+        async for held in records_held(self._reader, [partition]):
+            for record, event in sort_out([held], self._control)[0]:
                 if event.user_id == self._user_id:
                     yield record, event
 
