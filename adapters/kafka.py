@@ -1,18 +1,21 @@
 """Producing to the log and reading it without a group."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 from aiokafka.partitioner import murmur2
 
 from adapters.lenient import accept_any_header_name
 from schemas.errors import LogTruncatedError
 
 _POLL_MS: Final = 500
+_METADATA_S: Final = 15.0
 
 accept_any_header_name()
 
@@ -57,9 +60,21 @@ async def open_reader(bootstrap_servers: str, **settings: Any) -> AsyncIterator[
         await consumer.stop()
 
 
+async def _know_topics(consumer: AIOKafkaConsumer) -> None:
+    """Fetch the metadata, which a group-less consumer lacks at first.
+
+    A broker that has just come back names neither brokers nor topics for a moment: then no topic seems to exist.
+    """
+    end_s = time.monotonic() + _METADATA_S
+    while not await consumer._client.force_metadata_update():
+        if time.monotonic() > end_s:
+            raise KafkaConnectionError("no broker says which topics there are")
+        await asyncio.sleep(0.1)
+
+
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Return a topic's partitions in order; empty if the topic does not exist."""
-    await consumer._client.force_metadata_update()  # a fresh group-less consumer has no topic metadata yet
+    """Return a topic's partitions in order; empty if the topic does not exist. Raises KafkaError if no broker tells."""
+    await _know_topics(consumer)
     numbers = consumer.partitions_for_topic(topic) or set()
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 

@@ -26,7 +26,7 @@ async def readyz(request: Request) -> Response:
     Degraded shards are named, and no reason to send requests elsewhere: every process would answer the same.
     """
     services = services_of(request)
-    missing, degraded = tuple(await services.missing()), tuple(services.watch.degraded_shards)
+    missing, degraded = tuple(services.missing()), tuple(services.watch.degraded_shards)
     return respond(Health("not ready" if missing else "ok", missing, degraded), 503 if missing else 200)
 
 

@@ -72,6 +72,11 @@ class ShardWatch:
         return [shard for shard in range(self._control.state.partitions) if shard not in self._whole]
 
     @property
+    def is_away(self) -> bool:
+        """Whether no shard can be reached."""
+        return not self._stands.keys() - self._away
+
+    @property
     def applied(self) -> dict[int, int]:
         """The last merged offset of every shard that can be reached, -1 where there is no state."""
         return {shard: stand.applied for shard, stand in self._stands.items() if shard not in self._away}

@@ -63,19 +63,12 @@ class Services:
             logger.warning("looking learner %s up failed: %r", hashed(user_id), error)
             return None
 
-    async def missing(self) -> list[str]:
+    def missing(self) -> list[str]:
         """Return what the API lacks to do its work."""
         lacks = {name: task.done() for name, task in self.tasks.items()}
         lacks["kafka"] = not self.ends.is_fresh
-        lacks["redis"] = not await self._redis_answers()
+        lacks["redis"] = self.watch.is_away
         return [name for name, is_missing in lacks.items() if is_missing]
-
-    async def _redis_answers(self) -> bool:
-        try:
-            async with asyncio.timeout(self.settings.read_timeout_s):
-                return bool(await self.client.ping())
-        except (RedisError, TimeoutError):
-            return False
 
     def measure_shards(self) -> None:
         """Bring the metrics of the shards up to date."""

@@ -158,11 +158,15 @@ def test_one_word_or_click_turns_a_newcomers_list(
     assert not any(item["topped_up"] for item in after["items"])
 
 
-def test_a_newcomer_who_only_names_a_language_gets_what_is_popular_in_it(api: httpx.Client, newcomer: str) -> None:
-    position = publish(api, newcomer, type="profile_updated", languages=["de"])
-    found = read(api, newcomer, position)
-    assert {LANGUAGE_OF[course_id] for course_id in ids(found)} == {"de"}
-    assert subjects(found, PER_SUBJECT // 3) == ["cooking"] * (PER_SUBJECT // 3)
+def test_newcomers_who_only_name_a_language_get_what_is_popular_in_it(api: httpx.Client) -> None:
+    def holds() -> bool:
+        users = [f"newcomer{next(_numbers)}" for _ in range(2 * PARTITIONS)]  # of both workers: each counts by itself
+        positions = [publish(api, user, type="profile_updated", languages=["de"]) for user in users]
+        lists = [read(api, user, position) for user, position in zip(users, positions, strict=True)]
+        assert {LANGUAGE_OF[course_id] for found in lists for course_id in ids(found)} == {"de"}
+        return all(subjects(found, PER_SUBJECT // 3) == ["cooking"] * (PER_SUBJECT // 3) for found in lists)
+
+    until(holds)
     assert {LANGUAGE_OF[course_id] for course_id in ids(read(api, "nobody", language="de"))} == {"de"}
 
 

@@ -143,6 +143,10 @@ async def test_each_stall_is_found_and_its_worker_started_again(
             assert supervisor.pids.keys() == FOUND.keys()
 
 
+async def _has_come(system: System, kind: str) -> bool:
+    return (system.folder / f"{kind}.done").exists()
+
+
 async def _stall_all(system: System, supervisor: Supervisor, watch: Watch) -> None:
     async with events(system):
         await supervisor.start(*(planted(system, kind) for kind in FOUND))
@@ -150,6 +154,7 @@ async def _stall_all(system: System, supervisor: Supervisor, watch: Watch) -> No
         (system.folder / "frozen.done").touch()
         os.kill(supervisor.pids["frozen"], signal.SIGSTOP)
         manifest = store_bundle(system.bundles, system.folder, 1)
+        await until(partial(_has_come, system, "follower"), "a follower that hangs", PATIENCE_S)  # with more to read
         await append_control(system.stack.bootstrap_servers, *going_live(manifest))
         async with connected(system) as (client, _):
             for shard in range(system.partitions):  # each is filled again
