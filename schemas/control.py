@@ -9,6 +9,10 @@ from schemas.errors import ConfigurationError
 from schemas.manifest import Comparison
 
 
+REMEMBERED: Final = 10
+"""Moments of quarantine that are kept: as many as a worker may leave out before anything has worked."""
+
+
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="genesis"):
     """The first record: the number of shards, for ever, and the first generation."""
 
@@ -150,6 +154,8 @@ class ControlState:
     refused: dict[str, RefusedModel] = field(default_factory=dict)
     """Versions that did not pass the gate and were not published later."""
     quarantined: frozenset[tuple[str, int, int]] = frozenset()
+    quarantined_ms: tuple[int, ...] = ()
+    """When the last `REMEMBERED` of them were."""
     unknown: int = 0
 
     def apply(self, raw: bytes, offset: int, appended_ms: int) -> "ControlState":
@@ -177,7 +183,8 @@ class ControlState:
                 return replace(state, generation=record.generation, generation_offset=offset)
             case RecordQuarantined():
                 place = (record.topic, record.partition, record.offset)
-                return replace(state, quarantined=self.quarantined | {place})
+                moments = (*self.quarantined_ms, appended_ms)[-REMEMBERED:]
+                return replace(state, quarantined=self.quarantined | {place}, quarantined_ms=moments)
             case _:
                 return state
 

@@ -131,13 +131,10 @@ async def finish(client: Client, standing: Standing, erasure: Erasure) -> None:
     elif meta.status in (Status.RETIRED, Status.WIPING):
         await delete_state(client, ShardView(keys, meta.nonce))
     else:
-        update = _only_erasure(erasure.offset, erasure.through_us)
+        offset = erasure.offset
+        update = LearnerUpdate(offset=offset, erased_through_us=erasure.through_us, erased_offset=offset)
         run = Run(meta.applied + 1, meta.applied, {erasure.user_id: update}, [], 0)
         await merge_run(client, ShardView(keys, meta.nonce), run)
-
-
-def _only_erasure(offset: int, through_us: int) -> LearnerUpdate:
-    return LearnerUpdate(offset=offset, erased_through_us=through_us, erased_offset=offset)
 
 
 async def shared_lists_know(client: Client, erasure: Erasure) -> bool:

@@ -65,11 +65,14 @@ async def sent(call: Callable[[], Awaitable[T]], for_s: float = float("inf")) ->
 
 
 class Odds:
-    """Counts what works and what breaks, so that a broken version of the code quarantines a few records and not all."""
+    """Counts what works and what breaks, so that a broken version of the code quarantines a few records and not all.
 
-    def __init__(self) -> None:
+    `broke`: what broke the code before, under a worker that had to start again.
+    """
+
+    def __init__(self, broke: int = 0) -> None:
         self._worked = 0
-        self._broke = 0
+        self._broke = broke
 
     def worked(self, count: int) -> None:
         """Note records, or learners, that the code could deal with."""

@@ -5,6 +5,7 @@ if nobody has merged it, and with a note; then `control` says so; then the note 
 """
 
 import logging
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,18 +13,20 @@ from aiokafka import AIOKafkaProducer
 
 from adapters.records import Record
 from adapters.redis import Client, Script, patiently
-from schemas.control import RecordQuarantined, encode_control
+from schemas.control import ControlState, RecordQuarantined, encode_control
 from schemas.errors import InvalidEventError
 from schemas.topics import CONTROL
 from stream import metrics
 from stream.dead_letters import DeadRecord, keep, write_dead_letters
-from stream.halves import Odds, PoisonError
+from stream.halves import FREE, Odds, PoisonError
 from stream.runs import Span
 from stream.view import ShardView
 
 logger: Final = logging.getLogger(__name__)
 
 _SKIP: Final = Script(Path(__file__).with_name("skip.lua"))
+_SETTLE: Final = Script(Path(__file__).with_name("settle.lua"))
+_HOUR_S: Final = 3_600
 _MAX_REASON: Final = 300
 
 
@@ -45,13 +48,22 @@ async def pass_over(client: Client, view: ShardView, span: Span, note: bytes = b
     return answer.decode()
 
 
+def lately(control: ControlState, now_s: float) -> int:
+    """Return how many records were quarantined within the hour, as far as they count against a worker that starts.
+
+    A worker of a broken version leaves out one record a life, not `FREE` again; none at all, and one poisonous record
+    at the head of a backlog would keep it from ever starting.
+    """
+    return min(sum(moment > (now_s - _HOUR_S) * 1_000 for moment in control.quarantined_ms), FREE - 1)
+
+
 class Quarantine:
     """Leaves records out that break the code; one a worker, so that it notices when it is the code that is broken."""
 
-    def __init__(self, client: Client, producer: AIOKafkaProducer) -> None:
+    def __init__(self, client: Client, producer: AIOKafkaProducer, control: ControlState) -> None:
         self._client = client
         self._producer = producer
-        self.odds = Odds()
+        self.odds = Odds(lately(control, time.time()))
 
     async def take_span(self, view: ShardView, span: Span, error: PoisonError) -> str:
         """Quarantine the one record of a span; answer as `pass_over`."""
@@ -71,7 +83,7 @@ class Quarantine:
     async def settle(self, view: ShardView, note: bytes) -> None:
         """Write what is noted in a shard's meta to `control`; written twice it says the same."""
         await keep(self._producer, CONTROL, note)
-        await patiently(lambda: view.guarded(self._client, quarantine=""))
+        await patiently(lambda: _SETTLE.run(self._client, [view.keys.meta], [note]))
 
     async def _lay_aside(self, record: Record, error: PoisonError) -> RecordQuarantined:
         self.odds.broke(error)

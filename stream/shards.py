@@ -117,7 +117,7 @@ class ShardOwner:
         self._flow = flow
         self._merged = merged
         self._want_firsts = want_firsts
-        self.quarantine = Quarantine(client, producer)
+        self.quarantine = Quarantine(client, producer, control.state)
         self.shards: dict[int, Shard] = {}
 
     def open_shards(self) -> list[Shard]:

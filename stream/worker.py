@@ -51,7 +51,7 @@ class Worker:
         self._refresher = Refresher(self._client, settings.candidates, settings.refresh_batch)
         self._refresher.observe_freshness = metrics.FRESHNESS.observe
         self._stack = AsyncExitStack()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._owner: ShardOwner
         self._generation = 0
         self._deliveries = {topic: Delivery(settings.stall_s / 6) for topic in (LEARNER_EVENTS, ACTIVITY)}
@@ -112,7 +112,9 @@ class Worker:
                 logger.exception("%s failed", name)
                 self._fail(error)
 
-        self._tasks.append(asyncio.create_task(guarded(), name=name))
+        task = asyncio.create_task(guarded(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def assign(self, partitions: Sequence[int]) -> None:
         """Own the shards of these partitions, and retire what another generation has replaced there."""

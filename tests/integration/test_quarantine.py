@@ -91,6 +91,10 @@ async def append(house: House, name: str, count: int, *poisonous: int) -> list[C
     return await house.append(*(bad[i] if i in poisonous else good[i] for i in range(count)))
 
 
+async def _knows(house: House, count: int) -> bool:
+    return len(house.control.state.quarantined) >= count
+
+
 async def _applied(house: House, offset: int) -> bool:
     return await house.applied() == offset
 
@@ -203,6 +207,13 @@ async def test_code_that_breaks_on_nearly_everything_ends_the_worker(house: Hous
     with pytest.raises(BrokenCodeError, match="it is the code"):
         await house.owner.take(records)
     assert len(await quarantined(house) - before) == FREE
+
+    await until(lambda: _knows(house, len(before) + FREE), "what control says", 60)
+    again = house.make_owner(house.producer)  # as after a restart
+    again.shards[SHARD] = house.shard
+    with pytest.raises(BrokenCodeError, match="it is the code"):
+        await again.take(records)
+    assert len(await quarantined(house) - before) == FREE + 1, "one a life, so that it gets on at all"
 
 
 class Trouble(NamedTuple):
