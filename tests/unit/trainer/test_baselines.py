@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from recommender.history import Learner
 from tests.unit.trainer.test_contenders import known, learners, listed, model_of
 from trainer.baseline import validated
-from trainer.ials import REGULARISATION, UNOBSERVED, solve
+from trainer.ials import WEIGHTS, Weights, solve
 from trainer.itemknn import ItemKNN
 from trainer.neumf_id import NeuMFById
 from trainer.svd import PureSVD, components_of
@@ -53,20 +53,21 @@ def test_svd_has_as_many_dimensions_as_suit_the_validation() -> None:
     assert len(model.arrays["components"]) < 32
 
 
-def test_ials_solves_each_row_exactly() -> None:
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_ials_solves_each_row_exactly(weights: Weights) -> None:
     """At the least loss its slope is 0: in no direction does a small step make it smaller."""
     rng = np.random.default_rng(0)
     others, row = rng.normal(size=(30, 4)).astype(np.float32), (rng.random((1, 30)) < 0.3).astype(np.float32)
 
     def loss(vector: np.ndarray) -> float:
         scores = others @ vector
-        ridge = REGULARISATION * (row.sum() + UNOBSERVED * 30) * vector @ vector
-        return float((row[0] * (1 - scores) ** 2).sum() + UNOBSERVED * (scores**2).sum() + ridge)
+        ridge = weights.regularisation * (row.sum() + weights.unobserved * 30) * vector @ vector
+        return float((row[0] * (1 - scores) ** 2).sum() + weights.unobserved * (scores**2).sum() + ridge)
 
-    (found,) = solve(csr_array(row), others).astype(float)
+    (found,) = solve(csr_array(row), others, weights).astype(float)
     for step in np.vstack([np.eye(4), -np.eye(4)]):
         assert loss(found) < loss(found + 1e-2 * step)
-    assert not solve(csr_array((1, 30)), others).any()
+    assert not solve(csr_array((1, 30)), others, weights).any()
 
 
 def test_neumf_by_id_knows_the_learners_of_the_fit_as_they_were() -> None:
