@@ -17,7 +17,6 @@ from recommender.retrieve import eligible_of
 from recommender.tower import Histories, encode
 from schemas.candidates import COMPONENTS, Candidate, Source
 from schemas.events import AnyEvent
-from trainer.evaluate import TOP, listed_rank
 from trainer.known import Known
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -109,14 +108,19 @@ class Baseline(ABC):
         self.use(load_arrays(folder / _NAME), known)
 
 
-def validated(model: Baseline, arrays: Arrays, known: Known) -> int:
-    """Return how many of the courses taken in the validation a model with these arrays had among its first `TOP`."""
+def validated(model: Baseline, arrays: Arrays, known: Known) -> float:
+    """Return the mean of `1 / log2(1 + rank)` over the validation, of what was taken, by a model with these arrays.
+
+    It is NDCG without a cut, ties counted against the model: few courses would rank at all among the first of many.
+    """
     model.use(arrays, known)
-    hits = 0
+    gains: list[float] = []
     for cases, _ in known.validation:
-        lists = model.recommend([case.learner for case in cases], TOP)
-        hits += sum(0 < listed_rank(own, case.course_id) <= TOP for own, case in zip(lists, cases, strict=True))
-    return hits
+        scores = model.scores([case.learner for case in cases])  # (B, n)
+        taken = [known.universe.index_of[case.course_id] for case in cases]
+        ranks = (scores >= scores[np.arange(len(cases)), taken][:, None]).sum(axis=1)
+        gains += (1.0 / np.log2(1.0 + ranks)).tolist()
+    return float(np.mean(gains)) if gains else 0.0
 
 
 def cosines(vectors: Floats, row: int) -> Floats:

@@ -71,8 +71,8 @@ class IALS(Baseline):
     def train(self, known: Known) -> Arrays:
         """Return the courses' vectors, with the weights that suit the validation."""
         early, taken = (known.interactions.taken_before(one) for one in known.split)
-        hits = [validated(IALS(), fit_ials(early, weights, known.seed), known) for weights in WEIGHTS]
-        return fit_ials(taken, WEIGHTS[int(np.argmax(hits))], known.seed)
+        gains = [validated(IALS(), fit_ials(early, weights, known.seed), known) for weights in WEIGHTS]
+        return fit_ials(taken, WEIGHTS[int(np.argmax(gains))], known.seed)
 
     def score(self, learners: Sequence[Learner]) -> Floats:
         """Return the products of the learners' and the courses' vectors, (B, n)."""

@@ -36,8 +36,8 @@ class PureSVD(Baseline):
         """Return V^T, (d, n), with the number of dimensions that suits the validation."""
         interactions, most = known.interactions, max(DIMENSIONS)
         early = components_of(interactions.taken_before(known.validation_us), most, known.seed)
-        hits = [validated(PureSVD(), {"components": early[:dimensions]}, known) for dimensions in DIMENSIONS]
-        best = DIMENSIONS[int(np.argmax(hits))]
+        gains = [validated(PureSVD(), {"components": early[:dimensions]}, known) for dimensions in DIMENSIONS]
+        best = DIMENSIONS[int(np.argmax(gains))]
         return {"components": components_of(interactions.taken_before(known.until_us), best, known.seed)}
 
     def score(self, learners: Sequence[Learner]) -> Floats:

@@ -48,8 +48,8 @@ def test_svd_has_as_many_dimensions_as_suit_the_validation() -> None:
     model = model_of("svd")
     assert isinstance(model, PureSVD)
     every = components_of(known().interactions.taken_before(known().validation_us), 32, seed=1)
-    hits = {dimensions: validated(PureSVD(), {"components": every[:dimensions]}, known()) for dimensions in (2, 32)}
-    assert hits[2] > hits[32]  # there are two colours
+    gains = {dimensions: validated(PureSVD(), {"components": every[:dimensions]}, known()) for dimensions in (2, 32)}
+    assert gains[2] > gains[32]  # there are two colours
     assert len(model.arrays["components"]) < 32
 
 
