@@ -11,7 +11,9 @@ from reports.quantiles import histogram, quantiles
 LATE_COUNTS: Final = ("num_subscribers", "num_reviews")
 """Counts as they were at the end: they know the future."""
 
-DECADES: Final = ("0", "1-9", "10-99", "100-999", "1,000-9,999", "10,000-99,999", "100,000 and more")
+DECADES: Final = ("0", "1+", "10+", "100+", "1,000+", "10,000+", "100,000+")
+"""Orders of magnitude, each up to the next one."""
+
 _LISTED: Final = 10
 _GROUPS: Final = ("category", "level", "language")
 

@@ -26,7 +26,7 @@ def late_popularity(answer: Answer) -> Section | None:
     if not found:
         return None
     words = Words(
-        "Subscribers and reviews, by order of magnitude", "count at the end of the crawl", "courses",
+        "Subscribers and reviews, by size", "count at the end of the crawl, each up to the next", "courses",
         "How many courses have how many. A hump on the left with a long right side is the usual shape.",
     )  # fmt: skip
     named = {name.removeprefix("num_"): found[name] for name in LATE_COUNTS if name in found}

@@ -65,7 +65,8 @@ def line_chart(words: Words, ticks: Sequence[object], lines: Mapping[str, Line])
             markers = marker if len(values) <= 2 * _MANY_TICKS else ""
             axes.plot(values, color=colour, marker=markers, markersize=4, linestyle=dashes, linewidth=1.5, label=name)
         _name_places(axes, ticks)
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        if axes.dataLim.y0 >= 0:
+            axes.set_ylim(bottom=0)
         if any(lines):
             figure.legend(loc="outside upper left", ncols=min(len(lines), 5))
     return _chart(words, figure, "lines: " + ", ".join(map(_ends, lines.items())))

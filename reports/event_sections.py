@@ -51,7 +51,10 @@ def clock(answer: Answer) -> Section | None:
         "Events by weekday", "weekday (UTC)", "events",
         "Much less at the end of the week: people learn at work; much more: in their own time.",
     )  # fmt: skip
-    sentence = f"{percent(found['at_midnight_fraction'])} of all events are stamped exactly 00:00:00."
+    at_midnight = found["at_midnight_fraction"]
+    sentence = f"{percent(at_midnight)} of all events are stamped exactly 00:00:00" + (
+        ": most stamps are only days, and the hours say nothing." if at_midnight > 0.5 else "."
+    )
     charts = [
         column_chart(hours, range(24), found["by_hour"]),
         column_chart(days, list(found["by_weekday"]), list(found["by_weekday"].values())),
@@ -81,10 +84,11 @@ def long_tail(answer: Answer) -> Section | None:
     if found is None:
         return None
     shares = {top: found[f"top_{top}_percent"] for top in TOPS}
-    said = ", ".join(f"the top {top} % {percent(share)}" for top, share in shares.items())
+    said = ", ".join(f"{percent(share)} to the most popular {top} %" for top, share in shares.items())
     sentences = [
-        f"Of all enrolments, {said}. {found['never_taken']:,} of {found['courses']:,} courses are never taken; only "
-        f"their text can recommend them. The Gini coefficient is {found['gini']:.3f} (0: all alike, 1: one has all)."
+        f"Of all enrolments go {said} of the courses. The Gini coefficient is {found['gini']:.3f} (0: all have the "
+        "same, 1: one has all).",
+        f"Never taken are {found['never_taken']:,} of {found['courses']:,} courses: only text can recommend them.",
     ]
     words = Words(
         "Long tail", "most popular courses, in % of all courses", "share of all enrolments (%)",
