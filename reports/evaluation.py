@@ -11,6 +11,8 @@ from reports.metrics import (
     Models,
     cells,
     difference,
+    gain_table,
+    has_intervals,
     headline_of,
     interval,
     is_low_good,
@@ -28,7 +30,10 @@ PAGE: Final = "evaluation.html"
 ANSWER: Final = "evaluation.json"
 
 _POPULAR: Final = "popular"
-_FACTS: Final = ("protocol", "events", "rejected", "refits", "seed")
+_FACTS: Final = ("protocol", "events", "rejected", "refits", "seconds")
+_INTERVALS: Final = (
+    " A bar through a dot is a 95 % interval: models whose bars overlap far are not told apart by these tests."
+)
 
 
 def write_report(folder: Path, answer: Answer) -> None:
@@ -43,7 +48,8 @@ def page_of(answer: Answer) -> str:
 
     It has `models` (name -> metric -> value; `METRIC_low` and `METRIC_high` are the ends of an interval) and may have
     `curves` (name -> the metric drawn, over stretches of tests), `buckets` (length of history -> name -> metrics),
-    `learning_curves` (name -> figure -> value an epoch) and `ablations` (variant -> metrics).
+    `learning_curves` (name -> figure -> value an epoch), `ablations` (variant -> metrics) and `gains` (other model ->
+    by which part the model of grades has a lower RMSE, with `low` and `high`).
     """
     sections = [section for make in _SECTIONS if (section := make(answer)) is not None]
     facts = [(name, answer[name]) for name in _FACTS if name in answer]
@@ -57,12 +63,13 @@ def _metrics(answer: Answer) -> Section:
     if metric is not None:
         words = Words(
             f"{metric} by model", with_unit(metric), "",
-            f"Further {'left' if is_low_good(metric) else 'right'} is better. A bar through a dot is a 95 % interval: "
-            "models whose bars overlap far are not told apart by these tests.",
+            f"Further {'left' if is_low_good(metric) else 'right'} is better."
+            + (_INTERVALS if has_intervals(models) else ""),
         )  # fmt: skip
         drawn = {name: interval(row, metric) for name, row in models.items() if metric in row}
         charts = [interval_chart(words, drawn)]
-    return Section("metrics", "Metrics", charts=charts, tables=[metric_table(models), meaning_table(models)])
+    gains = [gain_table(answer["gains"])] if answer.get("gains") else []
+    return Section("metrics", "Metrics", charts=charts, tables=[metric_table(models), *gains, meaning_table(models)])
 
 
 def _over_time(answer: Answer) -> Section | None:
@@ -73,8 +80,8 @@ def _over_time(answer: Answer) -> Section | None:
     metric = headline_of(models_of(answer["models"]).values()) or "the metric"
     words = Words(
         f"{metric} over time", "stretch of tests, oldest first, each of as many tests", with_unit(metric),
-        "Each point is the mean of one stretch. Lines that rise have learnt from what happened since; where all fall "
-        "together, the tests became harder.",
+        "Each point is the mean of one stretch. Lines that get better have learnt from what happened since; "
+        "where all get worse together, the tests became harder.",
     )  # fmt: skip
     return Section("over-time", "Over time", charts=[line_chart(words, range(1, points + 1), curves)])
 
@@ -87,8 +94,8 @@ def _history(answer: Answer) -> Section | None:
     names = list(dict.fromkeys(name for models in buckets.values() for name in models))
     words = Words(
         f"{metric} by length of history", "courses in the history at the time of the test; n tests", with_unit(metric),
-        f"A point a model, over the same tests. Compare with {_POPULAR}: only where a model lies above it does it "
-        "know something of the learner.",
+        f"A point a model, over the same tests. Compare with {_POPULAR}: only where a model does better does "
+        "it know something of the learner. `new` are tests whose course nobody had met a week before.",
     )  # fmt: skip
     ticks = [f"{bucket}\nn={_num_tests(models):,.0f}" for bucket, models in buckets.items()]
     lines = {name: [models.get(name, {}).get(metric) for models in buckets.values()] for name in names}
