@@ -59,7 +59,7 @@ def text(answer: Answer) -> Section | None:
         "How much there is to compare courses by. Much at the left end means that content can tell little apart. The "
         "last step also holds the longest twentieth.",
     )  # fmt: skip
-    chart = column_chart(words, found["from"], found["count"])
+    chart = column_chart(words, [f"{start:g}" for start in found["from"]], found["count"])
     rows = {name: found[f"{name}_characters"] for name in ("title", "description")}
     sentences = [
         f"Without a title: {found['without_title']:,} courses; without a description: {found['without_description']:,}."

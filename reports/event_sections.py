@@ -71,9 +71,12 @@ def sparsity(answer: Answer) -> Section | None:
         f"{found['learners']:,} learners have taken {found['pairs']:,} times one of {found['courses']:,} courses: "
         f"{percent(found['sparsity'])} of all pairs of learner and course are empty. Counted is what is "
         f"{' or '.join(found['counted'])}, once a learner and course.",
-        f"{found['learners_with_one_course']:,} learners have one course only: of them a model can't learn what goes "
-        "with what, and they can't be tested with a history.",
     ]
+    if found["learners_with_one_course"]:
+        sentences.append(
+            f"{found['learners_with_one_course']:,} learners have one course only: of them a model can't learn what "
+            "goes with what, and they can't be tested with a history."
+        )
     rows = {"courses a learner": found["courses_per_learner"], "learners a course": found["learners_per_course"]}
     return Section("sparsity", "Sparsity", sentences, tables=[quantile_table("How many each has", rows)])
 
@@ -84,7 +87,7 @@ def long_tail(answer: Answer) -> Section | None:
     if found is None:
         return None
     shares = {top: found[f"top_{top}_percent"] for top in TOPS}
-    said = ", ".join(f"{percent(share)} to the most popular {top} %" for top, share in shares.items())
+    said = ", ".join(f"{percent(share)} to the most popular {top}\xa0%" for top, share in shares.items())
     sentences = [
         f"Of all enrolments go {said} of the courses. The Gini coefficient is {found['gini']:.3f} (0: all have the "
         "same, 1: one has all).",

@@ -134,7 +134,7 @@ def gain_table(gains: Mapping[str, Mapping[str, float]]) -> Table:
     """Return by which part the RMSE of the model of grades is lower than that of others, on the same grades.
 
     >>> gain_table({"bias": {"rmse": 0.031, "low": 0.02, "high": 0.04}}).rows
-    [('bias', Cell(text='3.1 %', below='2.0 % to 4.0 %', is_best=False))]
+    [('bias', Cell(text='3.1\\xa0%', below='2.0\\xa0% to 4.0\\xa0%', is_best=False))]
     """
     rows = [
         (name, Cell(percent(gain["rmse"]), f"{percent(gain['low'])} to {percent(gain['high'])}"))

@@ -72,12 +72,13 @@ def shown(value: object) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction in percent.
+    """Return a fraction in percent, on one line; what is nearly all is not rounded to all.
 
     >>> percent(0.1234), percent(0.99987)
-    ('12.3 %', '99.987 %')
+    ('12.3\\xa0%', '99.987\\xa0%')
     """
-    return f"{fraction:.3%}".replace("%", " %") if 0.999 < fraction < 1 else f"{fraction:.1%}".replace("%", " %")
+    digits = 3 if 0.999 < fraction < 1 else 1
+    return f"{fraction:.{digits}%}".replace("%", "\xa0%")
 
 
 def render(title: str, facts: Sequence[tuple[str, object]], sections: Sequence[Section]) -> str:

@@ -62,5 +62,5 @@ def test_dates_under_a_plot_do_not_touch() -> None:
 
 
 def test_nearly_all_is_not_rounded_to_all() -> None:
-    assert percent(0.99996) == "99.996 %"
-    assert percent(1) == "100.0 %"
+    assert percent(0.99996) == "99.996\xa0%"
+    assert percent(1) == "100.0\xa0%"
