@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "publish": "cli.publish",
     "simulate": "cli.simulate",
     "train": "cli.train",
+    "explore": "cli.explore",
     "evaluate": "cli.evaluate",
     "models": "cli.models",
     "lag": "cli.lag",

@@ -73,8 +73,8 @@ def _names(models: str) -> tuple[str, ...]:
 
 
 def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, config: Path | None) -> dict[str, Any]:
+    from reports.evaluation import write_report
     from trainer.protocols import Evaluation
-    from trainer.report import write_report
     from trainer.settings import load_settings
 
     with meter(f"reading {path}"):

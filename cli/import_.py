@@ -23,7 +23,7 @@ AT_FULL_SPEED: Final = "max"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _layout(name: str) -> str:
+def layout_name(name: str) -> str:
     if name != AUTO and name not in LAYOUTS:
         raise typer.BadParameter(f"there is no layout {name!r}; known are {AUTO}, {', '.join(LAYOUTS)}")
     return name
@@ -42,7 +42,7 @@ def _speed(text: str) -> str:
 def import_(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder.")],
     layout: Annotated[
-        str, typer.Option(callback=_layout, metavar="auto|NAME", help=f"{AUTO}, {', '.join(LAYOUTS)}.")
+        str, typer.Option(callback=layout_name, metavar="auto|NAME", help=f"{AUTO}, {', '.join(LAYOUTS)}.")
     ] = AUTO,
     speed: Annotated[
         str, typer.Option(callback=_speed, metavar="max|N", help="At most N events a second, or as fast as it goes.")

@@ -20,6 +20,7 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(h|hrs?|hours?|m|mins?|minutes
 _LEVELS: Final = {
     "all": "all",
     "beginner": "beginner",
+    "introductory": "beginner",
     "intermediate": "intermediate",
     "advanced": "advanced",
     "expert": "expert",

@@ -15,7 +15,7 @@ Files, the last one optional:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,7 @@ def read(folder: Path) -> Dataset:
     collector = Collector(LAYOUT)
     for place, row in _rows(folder, _COURSES, collector):
         for part in _unswallowed(row, collector):
-            _add_course(place, part, collector)
+            add_course(place, part, {}, collector)
     for place, row in _rows(folder, "users", collector):
         collector.add_learner(place, row.get("user_id"), _profile(row, collector))
     for place, row in _rows(folder, _INTERACTIONS, collector):
@@ -84,13 +84,14 @@ def _title(text: str) -> str:
     return text.removesuffix('"').rstrip() if text.count('"') % 2 else text
 
 
-def _add_course(place: Place, row: dict[str, str], collector: Collector) -> None:
+def add_course(place: Place, row: dict[str, str], known: Mapping[str, object], collector: Collector) -> None:
+    """Add the course of a row; `known` are fields for what the row does not say."""
     level = collector.parsed(Finding.UNKNOWN_LEVELS, clean.level, row.get("level"))
     published_at = collector.parsed(Finding.UNPARSABLE_DATES, clean.moment, row.get("published_timestamp"))
     if row.get("level") and row.get("published_timestamp") and level is None and published_at is None:
         collector.reject(place, "columns are shifted: neither the level nor the publishing date is one")
         return
-    collector.add_course(place, {
+    fields = {
         "course_id": row.get("course_id", "").strip(),
         "title": _title(row.get("course_title", "")),
         "url": row.get("url"),
@@ -101,7 +102,8 @@ def _add_course(place: Place, row: dict[str, str], collector: Collector) -> None
         "category": clean.one_line(row.get("subject", "")),
         "num_subscribers": collector.parsed(Finding.UNPARSABLE_COUNTS, clean.count, row.get("num_subscribers")),
         "num_reviews": collector.parsed(Finding.UNPARSABLE_COUNTS, clean.count, row.get("num_reviews")),
-    })  # fmt: skip
+    }
+    collector.add_course(place, {**known, **{name: value for name, value in fields.items() if value not in (None, "")}})
 
 
 def _price(row: dict[str, str], collector: Collector) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from adapters.redis import end_tasks
 from deploy.log_lines import LogLines
 from deploy.probes import until
 from schemas.errors import NotReadyError
@@ -202,8 +203,7 @@ class Keeper:
             return await _finish(self.child, self._process, self._log)
         finally:
             self._process = None
-            probing.cancel()
-            await asyncio.wait({probing})
+            await end_tasks([probing])
 
     async def _probe(self) -> None:
         try:

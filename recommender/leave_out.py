@@ -1,8 +1,8 @@
 """What the scores of a list would lose without each entry of a history, the other entries being as they then are.
 
 An entry that goes lets the older ones age less, and the shares of all others grow: what it adds is more than its own
-summand. For item-item, content and the GMF part this is linear and exact; the MLP needs the learner's half without the
-entry, which is here too.
+summand. For item-item, content and the GMF part this is exact; the MLP needs the learner's half without the entry,
+which is here too.
 """
 
 from typing import Final, NamedTuple
@@ -14,13 +14,11 @@ from recommender.evidence import Evidence
 from recommender.model import Floats
 from recommender.neighbours import Neighbours, fading
 from recommender.rank import Indices
-from recommender.tower import Histories, faded
+from recommender.tower import NEWEST, Histories, Vectors, deepened
 from recommender.universe import Collaborative, Mask, Universe
 
 MAX_CAUSES: Final = 100
-"""Only the newest so many entries are looked at."""
-
-Doubles = NDArray[np.float64]
+"""Only the newest so many entries are looked at: more than the tower reads."""
 
 
 class Window(NamedTuple):
@@ -85,7 +83,7 @@ def lost_of(
     left, right = _neighbourly(evidence, universe, window, courses, contents, factors)
     prepared, halves = universe.prepared.collaborative, None
     if prepared is not None and evidence.vectors is not None and universe.num_known:
-        vectors, halves = _tower(prepared, evidence, universe, window)
+        vectors, halves = _tower(prepared, evidence.vectors, universe, window)
         halves = prepared.scorer.learner_half(evidence.vectors.mlp)[:, None] - halves
         left.append(vectors * factors[:, :1, None])
         right.append(prepared.explained[np.where(courses < universe.num_known, courses, -1)])  # (B, L, d)
@@ -152,44 +150,25 @@ def _table(
     return table
 
 
-def _tower(prepared: Collaborative, evidence: Evidence, universe: Universe, window: Window) -> tuple[Floats, Floats]:
+def _tower(prepared: Collaborative, own_vectors: Vectors, universe: Universe, window: Window) -> tuple[Floats, Floats]:
     """Return what the GMF vector, (B, H, d), and the learner's half, (B, H, 128), lose without each entry."""
     neumf = prepared.neumf
     known = (window.courses < universe.num_known) & (window.weights != 0)
     ages = np.cumsum(known, axis=1) - known
     powers = np.power(neumf.decays, np.arange(MAX_CAUSES)[:, None], dtype=np.float32)  # (ages, K)
+    powers[NEWEST:] = 0.0
     powers = np.vstack([powers, np.zeros_like(powers[:1])])  # age -1: nothing makes the newest entry younger
     weights = (window.weights * known)[:, None]  # (B, 1, H)
     # In C order: the tables that follow take over the order of these.
     own, younger = (np.ascontiguousarray(weights * powers[one].transpose(0, 2, 1)) for one in (ages, ages - 1))
     others = _without(own, younger, known[:, None])  # (B, K, H, H)
-    sums, mass = _beyond(prepared, evidence, universe, window)
-    growth = np.where(neumf.decays > 0, 1 / np.maximum(neumf.decays, 1e-9), 0.0)[:, None].astype(np.float32)
-    grown = np.where(known[:, None], growth, np.float32(1))  # (B, K, H), what those older than the window gain
-    norms = _positive(np.abs(own).sum(axis=2) + mass)[..., None]  # (B, K, 1)
-    without = _positive(np.abs(others).sum(axis=3) + mass[..., None] * grown)  # (B, K, H)
+    norms = _positive(np.abs(own).sum(axis=2))[..., None]  # (B, K, 1)
+    without = _positive(np.abs(others).sum(axis=3))  # (B, K, H)
     shares = (own / norms)[:, :, None] - others / without[..., None]  # (B, K, H, H)
     vectors = neumf.history[np.minimum(window.courses, universe.num_known - 1)]  # (B, H, d)
     pooled = shares @ vectors[:, None]  # (B, K, H, d)
-    if len(window.older):
-        pooled += (sums[:, :, None] * (1.0 / norms - grown / without)[..., None]).astype(np.float32)
     size, rates, height, d = pooled.shape
     lost = pooled.transpose(0, 2, 1, 3).reshape(size * height, rates * d) @ prepared.towers
     lost = lost.reshape(size, height, -1)
-    return lost[..., :d], lost[..., d:]
-
-
-def _beyond(prepared: Collaborative, evidence: Evidence, universe: Universe, window: Window) -> tuple[Doubles, Doubles]:
-    """Return what the entries older than the window add up to at each decay rate, (B, K, d), and their mass, (B, K)."""
-    neumf, histories = prepared.neumf, evidence.histories
-    shape = (len(histories), len(neumf.decays))
-    sums, mass = np.zeros((*shape, neumf.history.shape[1])), np.zeros(shape)
-    if len(window.older):
-        known = histories.courses < universe.num_known
-        trained, older = histories.keep(known), np.isin(np.flatnonzero(known), window.older)
-        parts, owners = faded(neumf.decays, trained)[older], trained.owners[older]  # (O, K)
-        np.add.at(mass, owners, np.abs(parts))
-        for row in np.unique(owners).tolist():
-            mine = owners == row
-            sums[row] = parts[mine].T @ neumf.history[trained.courses[older][mine]]
-    return sums, mass
+    gmf, flat = own_vectors.gmf[:, None], own_vectors.flat[:, None]  # (B, 1, d)
+    return gmf - deepened(neumf, flat - lost[..., :d]), lost[..., d:]

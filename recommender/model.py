@@ -18,18 +18,24 @@ Integers = NDArray[np.int32]
 LAYERS: Final = (128, 64, 32)
 """Widths of the hidden layers of NeuMF's perceptron."""
 
+WIDER: Final = 4
+"""The hidden layer of the GMF vector is so many times as wide as the vector."""
+
 DEFAULT_DECAY: Final = 0.9
 """Decay of the history per later course, where no EASE says its own."""
 
 
 @dataclass(frozen=True, eq=False)
 class NeuMF:
-    """NeuMF with a history tower, float32. Vectors are rows: `p = sum_k m_k @ tower[k] + empty`."""
+    """NeuMF with a history tower, float32; `recommender/tower.py` has its formula. Vectors are rows."""
 
     decays: Floats  # (K,)
     history: Floats  # (n, d), what a course adds to a history
     gmf_tower: Floats  # (K, d, d)
     gmf_empty: Floats  # (d,), the learner without a history
+    gmf_in: Floats  # (d, 4 d), the hidden layer of the GMF vector
+    gmf_in_bias: Floats  # (4 d,)
+    gmf_back: Floats  # (4 d, d)
     mlp_tower: Floats  # (K, d, d)
     mlp_empty: Floats  # (d,)
     gmf_course: Floats  # (n, d)
@@ -50,10 +56,11 @@ class NeuMF:
             raise BundleError("neumf: `history` is not (courses, dimensions), or `decays` is no vector")
         (n, d), k, (one, two, three) = self.history.shape, len(self.decays), LAYERS
         wanted: dict[str, tuple[int, ...]] = {
-            "decays": (k,), "history": (n, d), "gmf_tower": (k, d, d), "gmf_empty": (d,), "mlp_tower": (k, d, d),
-            "mlp_empty": (d,), "gmf_course": (n, d), "mlp_course": (n, d), "bias": (n,), "gmf_out": (d,),
-            "w1_learner": (d, one), "w1_course": (d, one), "b1": (one,), "w2": (one, two), "b2": (two,),
-            "w3": (two, three), "b3": (three,), "mlp_out": (three,),
+            "decays": (k,), "history": (n, d), "gmf_tower": (k, d, d), "gmf_empty": (d,), "gmf_in": (d, WIDER * d),
+            "gmf_in_bias": (WIDER * d,), "gmf_back": (WIDER * d, d), "mlp_tower": (k, d, d), "mlp_empty": (d,),
+            "gmf_course": (n, d), "mlp_course": (n, d), "bias": (n,), "gmf_out": (d,), "w1_learner": (d, one),
+            "w1_course": (d, one), "b1": (one,), "w2": (one, two), "b2": (two,), "w3": (two, three), "b3": (three,),
+            "mlp_out": (three,),
         }  # fmt: skip
         for name, shape in wanted.items():
             _check("neumf", name, getattr(self, name), shape)

@@ -2,15 +2,17 @@
 
     s_k = sum over entries of w * g_k ** age * C[course]        age: number of later entries that the model knows
     n_k = sum over entries of |w| * g_k ** age
-    p   = sum_k (s_k / n_k) @ tower[k] + empty
+    y   = sum_k (s_k / n_k) @ tower[k] + empty
+    p   = y + relu(norm(y) @ in + bias) @ back              GMF alone; norm: mean 0, deviation 1
 
-The same in training, evaluation, replay and serving. Courses that the model does not know are skipped.
+The same in training, evaluation, replay and serving. Courses that the model does not know are skipped; of the others
+the newest `NEWEST` count.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,12 @@ from scipy import sparse
 
 from recommender.history import Learner
 from recommender.model import Floats, Integers, NeuMF
+
+NEWEST: Final = 50
+"""Entries of a history that the tower reads."""
+
+_EPSILON: Final = 1e-5
+"""Added to a variance, as torch does."""
 
 Owners = NDArray[np.int64]
 
@@ -65,16 +73,11 @@ def encode(learners: Sequence[Learner], index_of: Mapping[str, int]) -> Historie
     return whole.keep((dense >= 0) & (whole.weights != 0))
 
 
-def faded(decays: Floats, histories: Histories) -> NDArray[np.float64]:
-    """Return `w * g_k ** age` of each entry at each decay rate, (E, K)."""
-    longest = int(histories.ages.max(initial=0)) + 1
-    powers = np.power(decays.astype(np.float64), np.arange(longest)[:, None])  # (ages, K)
-    return powers[histories.ages] * histories.weights[:, None]
-
-
 def shares(decays: Floats, histories: Histories) -> Floats:
     """Return `w * g_k ** age / n_k` of each entry at each decay rate, (E, K); absolute values add up to 1 a learner."""
-    owners, sizes, parts = histories.owners, len(histories), faded(decays, histories)
+    longest = int(histories.ages.max(initial=0)) + 1
+    powers = np.power(decays.astype(np.float64), np.arange(longest)[:, None])  # (ages, K)
+    owners, sizes, parts = histories.owners, len(histories), powers[histories.ages] * histories.weights[:, None]
     for k in range(len(decays)):
         norm = np.bincount(owners, np.abs(parts[:, k]), sizes)  # (B,)
         parts[:, k] /= np.where(norm > 0, norm, 1.0)[owners]
@@ -103,31 +106,21 @@ class Vectors(NamedTuple):
 
     gmf: Floats
     mlp: Floats
+    flat: Floats
+    """The GMF vectors before their hidden layer."""
+
+
+def deepened(neumf: NeuMF, flat: Floats) -> Floats:
+    """Return the GMF vectors, (..., d), of projected histories: these, and what a hidden layer makes of them."""
+    centred = flat - flat.mean(axis=-1, keepdims=True)
+    spread = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(_EPSILON))
+    hidden = (centred / spread) @ neumf.gmf_in + neumf.gmf_in_bias  # (..., 4 d)
+    vectors: Floats = flat + np.maximum(hidden, 0, out=hidden) @ neumf.gmf_back
+    return vectors
 
 
 def learner_vectors(neumf: NeuMF, histories: Histories) -> Vectors:
     """Return the learners' vectors; every course of `histories` lies below the model's number of courses."""
-    pooled = pool(neumf.decays, neumf.history, histories)
-    return Vectors(project(pooled, neumf.gmf_tower, neumf.gmf_empty), project(pooled, neumf.mlp_tower, neumf.mlp_empty))
-
-
-class TowerState:
-    """One learner's pooled sums, grown entry by entry: (K, d + 1) numbers, whatever the length of the history."""
-
-    def __init__(self, neumf: NeuMF) -> None:
-        self._neumf = neumf
-        self._sums = np.zeros((len(neumf.decays), neumf.history.shape[1]))
-        self._norms = np.zeros((len(neumf.decays), 1))
-
-    def push(self, course: int, weight: float) -> None:
-        """Add the newest entry: s <- g s + w C[course], n <- g n + |w|."""
-        decays = self._neumf.decays.astype(np.float64)[:, None]
-        self._sums = decays * self._sums + weight * self._neumf.history[course]
-        self._norms = decays * self._norms + abs(weight)
-
-    def vectors(self) -> Vectors:
-        """Return the learner's vectors, (d,) each."""
-        pooled = self._sums / np.where(self._norms > 0, self._norms, 1.0)
-        batch = pooled.astype(np.float32)[None]  # (1, K, d)
-        one = self._neumf
-        return Vectors(project(batch, one.gmf_tower, one.gmf_empty)[0], project(batch, one.mlp_tower, one.mlp_empty)[0])
+    pooled = pool(neumf.decays, neumf.history, histories.keep(histories.ages < NEWEST))
+    flat = project(pooled, neumf.gmf_tower, neumf.gmf_empty)
+    return Vectors(deepened(neumf, flat), project(pooled, neumf.mlp_tower, neumf.mlp_empty), flat)

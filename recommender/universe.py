@@ -25,9 +25,7 @@ class Collaborative:
     neumf: NeuMF
     scorer: Scorer
     index: Index
-    towers: (
-        Floats  # (K * d, d + 128): from pooled vectors to the GMF vector, and to the learner's half of the first layer
-    )
+    towers: Floats  # (K * d, d + 128): from pooled vectors to the flat GMF vector, and to the learner's half of the MLP
     explained: Floats  # (n + 1, d): gmf_out * q_gmf; the last row is 0
 
 

@@ -8,7 +8,6 @@ import msgspec
 from schemas.errors import ConfigurationError
 from schemas.manifest import Comparison
 
-
 REMEMBERED: Final = 10
 """Moments of quarantine that are kept: as many as a worker may leave out before anything has worked."""
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from schemas.errors import BundleError
 
 MANIFEST_NAME: Final = "manifest.json"
-BUNDLE_FORMAT: Final = 1
+BUNDLE_FORMAT: Final = 2
 
 
 class BundleFile(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from adapters.follow import ControlLog
 from adapters.kafka import open_reader
-from adapters.redis import Client, connect
+from adapters.redis import Client, connect, end_tasks
 from schemas.errors import NotReadyError
 from schemas.keys import ShardKeys
 from schemas.meta import Meta
@@ -190,8 +190,7 @@ async def open_lag_reader(connections: Connections) -> AsyncIterator[LagReader]:
             try:
                 yield LagReader(control, reader, admin, client)
             finally:
-                following.cancel()
-                await asyncio.wait({following})
+                await end_tasks([following])
     finally:
         await admin.close()
         await client.aclose()

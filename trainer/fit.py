@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from recommender.model import Floats, NeuMF
 from schemas.errors import ConfigurationError
 from trainer.adam import Adam
-from trainer.histories import bags, histories_of
+from trainer.histories import histories_of, padded
 from trainer.interactions import Interactions
-from trainer.losses import binary_cross_entropy, focal, sampled_softmax
-from trainer.network import HistoryNeuMF
+from trainer.losses import binary_cross_entropy, focal, softmax_among
+from trainer.network import HistoryNeuMF, Towers
 from trainer.sampling import draw_negatives, draw_rivals, taken_rows
 from trainer.settings import TrainerSettings
 from trainer.stopping import Validation
@@ -87,7 +87,7 @@ def fit_neumf(
     rng = np.random.default_rng(seed)
     rows = newest(interactions, trainable(interactions, until_us), settings.train_max_targets)
     decays = np.array(settings.train_decays, dtype=np.float32)
-    network = HistoryNeuMF(len(interactions.course_ids), settings.train_dimensions, len(decays))
+    network = HistoryNeuMF(len(interactions.course_ids), settings.train_dimensions, len(decays), settings.train_dropout)
     plan, last = Plan.of(len(rows), settings), epochs or settings.train_epochs
     rate = settings.train_learning_rate
     adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps)
@@ -123,13 +123,30 @@ def _loss(
     """Return the loss of the full logit plus sampled softmax of the GMF logit, of one batch."""
     positive = interactions.course[batch][:, None]  # (B, 1)
     negatives = draw_negatives(taken, settings.train_negatives, rng)  # (B, N)
-    rivals = draw_rivals(taken.shape[1], settings.train_softmax_negatives, rng)  # (S,)
-    towers = network.towers(bags(histories_of(interactions, batch), decays))
-    pairs = torch.from_numpy(np.concatenate([positive, negatives], axis=1))  # (B, 1 + N)
-    gmf_positive = (towers.gmf * network.gmf_out * network.gmf_course[pairs[:, 0]]).sum(1) + network.bias[pairs[:, 0]]
-    gmf_rivals = network.gmf_logits(towers, torch.from_numpy(rivals))  # (B, S)
-    forbidden = torch.from_numpy(taken[:, rivals])
-    logits = network.logits(towers, pairs)
+    towers = network.towers(padded(histories_of(interactions, batch), decays))
+    logits = network.logits(towers, torch.from_numpy(np.concatenate([positive, negatives], axis=1)))
     focused = settings.train_loss == "focal"
     full = focal(logits, settings.train_focal_gamma) if focused else binary_cross_entropy(logits)
-    return full + sampled_softmax(gmf_positive, gmf_rivals, forbidden)
+    rivals = draw_rivals(taken.shape[1], settings.train_softmax_negatives, rng)  # (S,)
+    return full + _softmax(network, towers, positive[:, 0], rivals, taken)
+
+
+def _softmax(
+    network: HistoryNeuMF,
+    towers: Towers,
+    positive: NDArray[np.int64],
+    rivals: NDArray[np.int64],
+    taken: NDArray[np.bool_],
+) -> torch.Tensor:
+    """Return the loss of the GMF logit: that of the course taken among all others, or among these rivals."""
+    if len(rivals) == taken.shape[1]:
+        forbidden = taken.copy()
+        forbidden[np.arange(len(positive)), positive] = False
+        return softmax_among(network.gmf_logits(towers), torch.from_numpy(forbidden), torch.from_numpy(positive))
+    courses = torch.from_numpy(positive)
+    own = (towers.gmf * network.gmf_out * network.gmf_course[courses]).sum(1, keepdim=True) + network.bias[
+        courses, None
+    ]
+    forbidden = np.pad(taken[:, rivals], ((0, 0), (1, 0)))
+    logits = torch.cat([own, network.gmf_logits(towers, torch.from_numpy(rivals))], dim=1)  # (B, 1 + S)
+    return softmax_among(logits, torch.from_numpy(forbidden), torch.zeros_like(courses))

@@ -1,11 +1,11 @@
-"""Histories of a batch of enrolments as the network takes them: weighted bags of courses, one a decay."""
+"""Histories of a batch of enrolments as the network takes them: a table of courses and weights."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from recommender.model import Floats
-from recommender.tower import Histories, shares
+from recommender.tower import NEWEST, Histories, shares
 from trainer.interactions import Interactions
 from trainer.network import HistoryBatch
 
@@ -25,10 +25,12 @@ def histories_of(interactions: Interactions, rows: NDArray[np.int64]) -> Histori
     )
 
 
-def bags(histories: Histories, decays: Floats) -> HistoryBatch:
-    """Return the entries of B histories as K * B bags, each weighted by its share at the bag's decay."""
-    size, rates = len(histories.courses), len(decays)
-    courses = np.tile(histories.courses.astype(np.int64), rates)  # (K * E,)
-    weights = shares(decays, histories).T.reshape(-1)  # (K * E,)
-    starts = np.concatenate([histories.starts[:-1] + k * size for k in range(rates)])  # (K * B,)
-    return HistoryBatch(torch.from_numpy(courses), torch.from_numpy(weights), torch.from_numpy(starts))
+def padded(histories: Histories, decays: Floats) -> HistoryBatch:
+    """Return what the tower reads of B histories as a table, each entry weighted by its share at each decay."""
+    recent = histories.keep(histories.ages < NEWEST)
+    size, longest = len(recent), int(recent.ages.max(initial=-1)) + 1
+    courses = np.zeros((size, longest), dtype=np.int64)
+    weights = np.zeros((size, len(decays), longest), dtype=np.float32)
+    courses[recent.owners, recent.ages] = recent.courses
+    weights[recent.owners, :, recent.ages] = shares(decays, recent)
+    return HistoryBatch(torch.from_numpy(courses), torch.from_numpy(weights))

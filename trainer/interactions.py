@@ -7,7 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Final, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,8 @@ from scipy.sparse import csr_array
 
 from recommender.fold import FoldedLearner
 from recommender.history import learner_of
+from recommender.tower import NEWEST
 from schemas.events import CourseEvent, Enrolled, Feedback, LearnerEvent
-
-MAX_HISTORY: Final = 200
-"""Trained on are the newest so many entries of a history: memory grows with the square of a history otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +119,7 @@ class _Columns:
 
     def add(self, row: int, event: CourseEvent, timeline: _Timeline, index_of: dict[str, int]) -> None:
         """Take in one enrolment and the history before it."""
-        newest = [course_id for _, _, course_id in timeline.order[-MAX_HISTORY:]]
+        newest = [course_id for _, _, course_id in timeline.order[-NEWEST:]]
         self.learner.append(row)
         self.course.append(index_of[event.course_id])
         self.occurred_us.append(event.occurred_us)

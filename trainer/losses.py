@@ -12,14 +12,12 @@ def binary_cross_entropy(logits: Tensor) -> Tensor:
     return (taken.sum() + others.sum()) / logits.numel()
 
 
-def sampled_softmax(positive: Tensor, negatives: Tensor, forbidden: Tensor) -> Tensor:
-    """Return the mean -log softmax of the course taken among S shared ones.
+def softmax_among(logits: Tensor, forbidden: Tensor, taken: Tensor) -> Tensor:
+    """Return the mean -log softmax of the course taken, column `taken`, (B,), among the S courses of (B, S) logits.
 
-    `positive` (B,) and `negatives` (B, S) are logits; `forbidden` (B, S) marks courses of the learner's own.
+    `forbidden`, (B, S), marks those that a learner does not choose among. The logits are overwritten.
     """
-    rivals = negatives.masked_fill(forbidden, float("-inf"))
-    every = torch.cat([positive.unsqueeze(1), rivals], dim=1)  # (B, 1 + S)
-    return (torch.logsumexp(every, dim=1) - positive).mean()
+    return functional.cross_entropy(logits.masked_fill_(forbidden, float("-inf")), taken)
 
 
 def focal(logits: Tensor, gamma: float) -> Tensor:

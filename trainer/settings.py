@@ -55,16 +55,19 @@ class TrainerSettings(Connections):
         default="bce", description="Loss of the full logit: bce, or focal (less weight on what is easy)."
     )
     train_focal_gamma: float = Field(default=2.0, ge=0, le=10, description="Exponent of the focal loss; 0 is bce.")
-    train_batch_pairs: int = Field(default=20_000, ge=100, description="Most learner-course pairs in a batch.")
+    train_batch_pairs: int = Field(default=5_000, ge=100, description="Most learner-course pairs in a batch.")
     train_negatives: int = Field(default=4, ge=1, description="Courses not taken, drawn for each enrolment.")
     train_softmax_negatives: int = Field(
-        default=512, ge=1, description="Courses an enrolment competes with in the softmax over the GMF logit."
+        default=8_192, ge=1, description="Courses an enrolment competes with in the softmax over the GMF logit, or all."
+    )
+    train_dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of the history's numbers that a step of a training leaves out."
     )
     train_learning_rate: float = Field(
-        default=4e-3, gt=0, le=1, description="Adam's first learning rate; it falls to 5 %."
+        default=2e-3, gt=0, le=1, description="Adam's first learning rate; it falls to 5 %."
     )
     train_max_targets: int = Field(
-        default=400_000, ge=1_000, description="At most so many enrolments, the newest, are trained on."
+        default=1_000_000, ge=1_000, description="At most so many enrolments, the newest, are trained on."
     )
     train_max_targets_a_learner: int = Field(
         default=200, ge=1, description="At most so many enrolments of one learner, the newest, are trained on."

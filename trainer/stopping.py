@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.histories import bags, histories_of
+from trainer.histories import histories_of, padded
 from trainer.interactions import Interactions
 from trainer.network import HistoryNeuMF
 from trainer.sampling import draw_negatives, taken_rows
@@ -67,10 +67,12 @@ class Validation:
     @torch.no_grad()
     def _ndcg(self, network: HistoryNeuMF, decays: NDArray[np.float32]) -> float:
         gains = 0.0
+        network.eval()
         for start in range(0, len(self.rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            towers = network.towers(bags(histories_of(self.interactions, self.rows[part]), decays))
+            towers = network.towers(padded(histories_of(self.interactions, self.rows[part]), decays))
             logits = network.logits(towers, torch.from_numpy(self.pairs[part])).numpy()  # (B, 1 + RIVALS)
             ranks = 1 + (logits[:, 1:] >= logits[:, :1]).sum(axis=1)
             gains += float(np.where(ranks <= _TOP, 1.0 / np.log2(1.0 + ranks), 0.0).sum())
+        network.train()
         return gains / len(self.rows)

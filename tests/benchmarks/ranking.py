@@ -28,7 +28,7 @@ from recommender.fold import FoldedLearner
 from recommender.history import Learner, learner_of
 from recommender.index import Index
 from recommender.listing import Ranked
-from recommender.model import LAYERS, Ease, Floats, Model, NeuMF, Rows
+from recommender.model import LAYERS, WIDER, Ease, Floats, Model, NeuMF, Rows
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
 from schemas.candidates import Version
@@ -41,15 +41,15 @@ TOPICS = 60
 
 def network(random: np.random.Generator, n: int) -> NeuMF:
     """Return a NeuMF of random numbers."""
-    d, k, (one, two, three) = DIMENSIONS, 3, LAYERS
+    d, k, wide, (one, two, three) = DIMENSIONS, 3, WIDER * DIMENSIONS, LAYERS
 
     def draw(*shape: int) -> Floats:
         return random.normal(scale=shape[-1] ** -0.5, size=shape).astype(np.float32)
 
     return NeuMF(
-        np.array([0.0, 0.8, 0.98], dtype=np.float32), draw(n, d), draw(k, d, d), draw(d), draw(k, d, d), draw(d),
-        draw(n, d), draw(n, d), draw(n), draw(d), draw(d, one), draw(d, one), draw(one), draw(one, two), draw(two),
-        draw(two, three), draw(three), draw(three),
+        np.array([0.0, 0.8, 0.98], dtype=np.float32), draw(n, d), draw(k, d, d), draw(d), draw(d, wide), draw(wide),
+        draw(wide, d), draw(k, d, d), draw(d), draw(n, d), draw(n, d), draw(n), draw(d), draw(d, one), draw(d, one),
+        draw(one), draw(one, two), draw(two), draw(two, three), draw(three), draw(three),
     )  # fmt: skip
 
 

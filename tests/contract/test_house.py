@@ -43,6 +43,7 @@ OPTIONS: Final = {
     "simulate": {"--state-dir", "--learners", "--courses", "--rate", "--seconds", "--seed", "--json"},
     "train": {"--state-dir", "--seed", "--force", "--as-of", "--device", "--json"},
     "evaluate": {"--protocol", "--models", "--refit", "--limit", "--seed", "--filter", "--report", "--json"},
+    "explore": {"--report", "--json"},
     "models": {"--state-dir", "--json"},
     "models list": {"--state-dir", "--json"},
     "models promote": {"--state-dir", "--json"},

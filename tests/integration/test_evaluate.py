@@ -7,6 +7,7 @@ import pytest
 
 from cli.app import run
 from schemas.events import Enrolled
+from tests.unit.reports.html import Page
 from tests.unit.trainer.campus import checkerboard, courses
 
 NAMES = ["popular", "content", "itemknn", "svd", "ease", "ials", "neumf_id", "neumf", "hybrid"]
@@ -39,8 +40,10 @@ def test_a_folder_is_evaluated_with_a_report(tmp_path: Path, monkeypatch: pytest
     assert list(found["models"]) == NAMES
     assert found["models"]["hybrid"]["tests"] == 60
     assert found["refits"] == 2
-    assert (report / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert "| hybrid |" in (report / "evaluation.md").read_text()
+    page = Page((report / "evaluation.html").read_text(encoding="utf-8"))
+    page.check()
+    assert [attributes["id"] for attributes in page.all("section")][:2] == ["metrics", "over-time"]
+    assert "hybrid" in page.text
     assert json.loads((report / "evaluation.json").read_text())["models"] == found["models"]
 
 

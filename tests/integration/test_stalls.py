@@ -83,8 +83,7 @@ async def events(system: System) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait({task})
+            await end_tasks([task])
 
 
 class Watch:

@@ -221,7 +221,7 @@ async def test_a_server_emptied_in_the_stream_comes_back_and_no_half_history_is_
     users = [f"emptied-{i}" for i in range(100)]
     await publish(tools.producer, [enrolled(user, 1) for user in users])
     await tools.system.caught_up(tools.client)
-    async with streaming(tools, [f"meanwhile-{i}" for i in range(100)]), watched(tools, users) as looks:
+    async with watched(tools, users) as looks, streaming(tools, [f"meanwhile-{i}" for i in range(100)]):
         await asyncio.sleep(0.3)
         await tools.client.flushall()
         await asyncio.sleep(1.5)

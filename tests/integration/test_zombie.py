@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.follow import append_control
+from adapters.redis import end_tasks
 from schemas.candidates import unpack_candidates
 from schemas.keys import ShardKeys
 from schemas.meta import Status
@@ -136,8 +137,7 @@ async def test_lists_from_before_are_not_left_behind(tools: Tools) -> None:
     looking = asyncio.create_task(look())
     await back(tools, pid)
     await expect_whole(tools)
-    looking.cancel()
-    await asyncio.wait({looking})
+    await end_tasks([looking])
     assert looks and all(looks), "no reader saw a list of the model that was"
 
 

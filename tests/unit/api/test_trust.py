@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from adapters.follow import ControlLog
-from adapters.redis import Client, connect
+from adapters.redis import Client, connect, end_tasks
 from api.lookup import Learners
 from api.shard_watch import ShardWatch
 from api.trust import Trust
@@ -177,7 +177,7 @@ async def test_after_one_failure_nobody_waits_until_the_server_answers_again(hou
         assert house.watch.degraded_shards == [0] and house.watch.applied == {}
     watching = asyncio.create_task(house.watch.run())
     await _until(lambda: house.watch.degraded_shards == [])
-    watching.cancel()
+    await end_tasks([watching])
     assert await house.is_whole()
 
 

@@ -11,7 +11,7 @@ import pytest
 from cli.app import COMMANDS, run
 
 SECRET = "a secret of the tests, 32 bytes or more"
-HEAVY = ("torch", "faiss", "faust", "pandas", "sklearn")
+HEAVY = ("torch", "faiss", "faust", "pandas", "sklearn", "matplotlib", "jinja2")
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,8 @@ def test_help_is_success(arguments: list[str], capsys: pytest.CaptureFixture[str
         ["recommend", "u1", "--limit", "0"],
         ["up", "--port", "70000"],
         ["models", "promote"],
+        ["explore"],
+        ["explore", ".", "--layout", "nonsense"],
         ["erase"],
         ["erase", ""],
         ["erase", "new\nline"],

@@ -13,6 +13,8 @@ FILES = {
     "mars": ["items_fr.csv", "implicit_ratings_fr.csv"],
     "coco": ["courses.csv.gz", "enrollments.csv"],
     "movielens": ["movies.dat", "ratings.dat.gz"],
+    "udemy": ["udemy_courses.csv"],
+    "edx": ["edx_courses.csv"],
 }
 
 

@@ -68,6 +68,16 @@ def test_coco() -> None:
     assert len({event.course_id for event in data.events if isinstance(event, CourseEvent)}) == 7_917
 
 
+def test_catalogues() -> None:
+    udemy, edx = real("udemy_catalog"), real("edx_catalog")
+    for data in (udemy, edx):
+        check(data)
+        assert (data.events, data.learners, data.rejects) == ([], [], [])
+    assert (udemy.layout, len(udemy.courses)) == ("udemy", 3_672 + 8_311 - 299)
+    assert udemy.report == {Finding.DUPLICATE_COURSES: 6 + 69, Finding.MISSING_TITLES: 7}
+    assert (edx.layout, len(edx.courses), edx.report) == ("edx", 974, {})
+
+
 def test_a_tenth_of_movielens(tmp_path: Path) -> None:
     """The whole of it takes ten seconds and says no more."""
     folder = DATA / "ml1m_prefix_ts"

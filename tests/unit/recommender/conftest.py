@@ -9,7 +9,7 @@ from recommender.content import fit_text, text_of
 from recommender.fold import FoldedLearner
 from recommender.history import Learner
 from recommender.index import Index
-from recommender.model import LAYERS, Ease, Floats, Model, NeuMF, Rows
+from recommender.model import LAYERS, WIDER, Ease, Floats, Model, NeuMF, Rows
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
 from schemas.courses import Course
@@ -33,11 +33,11 @@ def make_neumf(n: int = 12, d: int = 4, seed: int = 0, decays: Sequence[float] =
     def draw(*shape: int) -> Floats:
         return random.normal(scale=0.3, size=shape).astype(np.float32)
 
-    k, (one, two, three) = len(decays), LAYERS
+    k, wide, (one, two, three) = len(decays), WIDER * d, LAYERS
     return NeuMF(
-        np.array(decays, dtype=np.float32), draw(n, d), draw(k, d, d), draw(d), draw(k, d, d), draw(d), draw(n, d),
-        draw(n, d), draw(n), draw(d), draw(d, one), draw(d, one), draw(one), draw(one, two), draw(two),
-        draw(two, three), draw(three), draw(three),
+        np.array(decays, dtype=np.float32), draw(n, d), draw(k, d, d), draw(d), draw(d, wide), draw(wide),
+        draw(wide, d), draw(k, d, d), draw(d), draw(n, d), draw(n, d), draw(n), draw(d), draw(d, one), draw(d, one),
+        draw(one), draw(one, two), draw(two), draw(two, three), draw(three), draw(three),
     )  # fmt: skip
 
 
@@ -81,7 +81,8 @@ def checkerboard_model() -> Model:
     eye = np.stack([np.eye(2, dtype=np.float32)] * 3)
     random = make_neumf(2 * GROUP, 2)
     neumf = NeuMF(
-        random.decays, board, eye, np.zeros(2, np.float32), eye, np.zeros(2, np.float32), board, board,
+        random.decays, board, eye, np.zeros(2, np.float32), random.gmf_in, random.gmf_in_bias,
+        np.zeros_like(random.gmf_back), eye, np.zeros(2, np.float32), board, board,
         np.zeros(2 * GROUP, np.float32), np.ones(2, np.float32), zero["w1_learner"], zero["w1_course"], zero["b1"],
         random.w2, random.b2, random.w3, random.b3, random.mlp_out,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from recommender.tower import Vectors
 def test_split_first_layer_equals_concatenation(neumf_of: Callable[..., NeuMF]) -> None:
     neumf = neumf_of(n=50, d=8)
     random = np.random.default_rng(3)
-    vectors = Vectors(*random.normal(size=(2, 7, 8)).astype(np.float32))
+    vectors = Vectors(*random.normal(size=(3, 7, 8)).astype(np.float32))
     rows, courses = np.divmod(np.arange(7 * 50), 50)
     logits = Scorer(neumf).logits(vectors, rows, courses)
     first = np.vstack([neumf.w1_learner, neumf.w1_course])
@@ -27,7 +27,7 @@ def test_split_first_layer_equals_concatenation(neumf_of: Callable[..., NeuMF]) 
 
 
 def test_chunks_do_not_matter(neumf_of: Callable[..., NeuMF]) -> None:
-    scorer, vectors = Scorer(neumf_of()), Vectors(*np.ones((2, 1, 4), dtype=np.float32))
+    scorer, vectors = Scorer(neumf_of()), Vectors(*np.ones((3, 1, 4), dtype=np.float32))
     rows = np.zeros(5_000, dtype=np.int64)
     logits = scorer.logits(vectors, rows, rows + 3)
     assert len(logits) == 5_000

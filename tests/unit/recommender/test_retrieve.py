@@ -83,6 +83,8 @@ class Reference:
             for (course, _), part in zip(known, parts, strict=True):
                 gmf = gmf + part / mass * (net.history[course] @ net.gmf_tower[k])
                 mlp = mlp + part / mass * (net.history[course] @ net.mlp_tower[k])
+        normal = (gmf - gmf.mean()) / np.sqrt(gmf.var() + 1e-5)
+        gmf = gmf + np.maximum(normal @ net.gmf_in + net.gmf_in_bias, 0) @ net.gmf_back
         shallow = net.gmf_course @ (net.gmf_out * gmf) + net.bias
         hidden = np.maximum(mlp @ net.w1_learner + net.mlp_course @ net.w1_course + net.b1, 0)
         hidden = np.maximum(hidden @ net.w2 + net.b2, 0)

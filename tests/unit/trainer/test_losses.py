@@ -3,7 +3,7 @@ from math import log
 import pytest
 import torch
 
-from trainer.losses import binary_cross_entropy, focal, sampled_softmax
+from trainer.losses import binary_cross_entropy, focal, softmax_among
 
 
 def test_cross_entropy_of_undecided_logits_is_the_logarithm_of_two() -> None:
@@ -17,15 +17,14 @@ def test_cross_entropy_takes_the_first_column_for_the_course_taken() -> None:
 
 
 def test_softmax_counts_rivals_but_not_forbidden_ones() -> None:
-    positive, negatives = torch.zeros(2), torch.zeros(2, 3)
-    forbidden = torch.tensor([[False, False, False], [True, True, False]])
+    forbidden = torch.tensor([[False, False, False, False], [True, False, True, False]])
     expected = (log(4) + log(2)) / 2
-    assert sampled_softmax(positive, negatives, forbidden).item() == pytest.approx(expected)
+    assert softmax_among(torch.zeros(2, 4), forbidden, torch.tensor([0, 1])).item() == pytest.approx(expected)
 
 
 def test_softmax_without_a_rival_left_is_nothing() -> None:
-    loss = sampled_softmax(torch.tensor([3.0]), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
-    assert loss.item() == 0.0
+    logits, forbidden = torch.tensor([[3.0, 0.0, 0.0]]), torch.tensor([[False, True, True]])
+    assert softmax_among(logits, forbidden, torch.tensor([0])).item() == 0.0
 
 
 def test_focal_loss_is_cross_entropy_that_leaves_out_what_is_easy() -> None:

@@ -6,7 +6,7 @@ import torch
 from recommender.model import NeuMF
 from recommender.neumf import Scorer
 from recommender.tower import Histories, learner_vectors, pool
-from trainer.histories import bags
+from trainer.histories import padded
 from trainer.network import HistoryNeuMF
 
 DECAYS = np.array([0.0, 0.8, 1.0], dtype=np.float32)
@@ -30,14 +30,14 @@ def _network() -> tuple[HistoryNeuMF, NeuMF]:
 
 def test_pooled_histories_are_those_of_the_serving_tower() -> None:
     network, neumf = _network()
-    pooled = network.pooled(bags(_histories(), DECAYS)).detach().numpy()
+    pooled = network.pooled(padded(_histories(), DECAYS)).detach().numpy()
     np.testing.assert_allclose(pooled, pool(DECAYS, neumf.history, _histories()), atol=1e-6)
     assert (pooled[1] == 0).all()
 
 
 def test_logits_are_those_of_the_serving_scorer() -> None:
     network, neumf = _network()
-    towers = network.towers(bags(_histories(), DECAYS))
+    towers = network.towers(padded(_histories(), DECAYS))
     courses = np.array([[0, 3], [6, 2], [1, 1]])
     trained = network.logits(towers, torch.from_numpy(courses)).detach().numpy()
     vectors = learner_vectors(neumf, _histories())
@@ -47,7 +47,7 @@ def test_logits_are_those_of_the_serving_scorer() -> None:
 
 def test_gmf_logits_are_what_the_index_searches_by() -> None:
     network, neumf = _network()
-    towers = network.towers(bags(_histories(), DECAYS))
+    towers = network.towers(padded(_histories(), DECAYS))
     every = network.gmf_logits(towers, torch.arange(7)).detach().numpy()
     gmf = learner_vectors(neumf, _histories()).gmf
     np.testing.assert_allclose(every, (gmf * neumf.gmf_out) @ neumf.gmf_course.T + neumf.bias, atol=1e-5)

@@ -13,6 +13,7 @@ import pytest
 from recommender.model import Model
 from recommender.popularity import Popularity
 from recommender.recommend import Recommender, prepare
+from recommender.tower import NEWEST
 from schemas.courses import Course
 from schemas.events import Enrolled, LearnerEvent
 from tests.unit.trainer.campus import DAY_S, START_S, enrolled, log_of
@@ -151,7 +152,7 @@ def test_a_learner_adds_so_much_to_targets_and_no_more() -> None:
     assert [capped.course_ids[c] for c in capped.course[capped.learner == bot]] == [f"c{i:03}" for i in range(70, 100)]
     assert capped.taken_before().nnz == interactions.taken_before().nnz
     last = np.flatnonzero(capped.learner == bot)[-1]
-    assert capped.history_starts[last + 1] - capped.history_starts[last] == 99
+    assert capped.history_starts[last + 1] - capped.history_starts[last] == NEWEST
 
 
 def test_a_missing_day_is_no_obstacle(champion: Champion) -> None:

@@ -11,7 +11,7 @@ from trainer.stopping import RIVALS, Validation
 LOG = log_of(checkerboard(learners=80), courses())
 INTERACTIONS = interactions_of(LOG.events, LOG.courses)
 SPLIT = split_by_time(INTERACTIONS)
-SETTINGS = TrainerSettings(train_dimensions=16, train_epochs=12, train_patience=2)
+SETTINGS = TrainerSettings(train_dimensions=16, train_epochs=12, train_patience=2, train_learning_rate=0.004)
 
 
 def _validation(settings: TrainerSettings = SETTINGS) -> Validation:
