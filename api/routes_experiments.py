@@ -29,7 +29,7 @@ async def experiments(request: Request) -> Response:
     services = services_of(request)
     listed = list(reversed(services.control.state.experiments.values()))
     figures = await _read(services, [one for one in listed if _is_kept(one)])
-    return respond(ExperimentsAnswer(tuple(_answer(one, figures.get(one.epoch)) for one in listed)))
+    return respond(ExperimentsAnswer(tuple(answer_of(one, figures.get(one.epoch)) for one in listed)))
 
 
 def _is_kept(experiment: Experiment) -> bool:
@@ -53,8 +53,10 @@ async def _read(services: Services, wanted: Sequence[Experiment]) -> dict[int, B
     return found
 
 
-def _answer(experiment: Experiment, figures: Mapping[str, Figures] | None) -> ExperimentAnswer:
+def answer_of(experiment: Experiment, figures: Mapping[str, Figures] | None) -> ExperimentAnswer:
+    """Return what is answered of an experiment; without figures if they are no longer kept."""
     control, *others = experiment.record.arms
+    compared = [] if figures is None else [_compared(arm, control, figures, len(others)) for arm in others]
     ended_ms = experiment.ended_ms
     return ExperimentAnswer(
         name=experiment.record.name,
@@ -63,7 +65,7 @@ def _answer(experiment: Experiment, figures: Mapping[str, Figures] | None) -> Ex
         ended_at=None if ended_ms is None else iso(ended_ms * 1_000),
         reason=experiment.reason,
         arms=tuple(_figures(arm, figures) for arm in experiment.record.arms),
-        comparisons=tuple(_compared(arm, control, figures, len(others)) for arm in others) if figures else (),
+        comparisons=tuple(compared),
     )
 
 

@@ -180,11 +180,11 @@ def _shown(experiment: dict[str, Any]) -> RenderableType:
     columns = ("arm", "strategy", "#share", *(f"#{name.replace('_', ' ')}" for name in _FIGURES))
     rows = [tuple(arm[name] for name in ("name", "strategy", "share", *_FIGURES)) for arm in experiment["arms"]]
     against = ("arm", "against", "#hits a learner", "#low", "#high", "#p", "verdict")
-    compared = [tuple(one.values()) for one in experiment["comparisons"]]
     compared = [
-        (arm, control, _percent(effect), _percent(low), _percent(high), p, verdict)
-        for arm, control, effect, low, high, p, verdict in compared
-    ]
+        (one["arm"], one["control"], *(_percent(one[name]) for name in ("effect", "low", "high")),
+         f"{one['p_value']:.2g}", one["verdict"])
+        for one in experiment["comparisons"]
+    ]  # fmt: skip
     return Group(table(columns, rows), table(against, compared))
 
 
