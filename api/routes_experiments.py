@@ -88,7 +88,7 @@ def _compared(arm: Arm, control: Arm, figures: Mapping[str, Figures], others: in
         effect=_finite(found.effect),
         low=round(found.low, 6),
         high=_finite(found.high),
-        p_value=round(found.p_value, 6),
+        p_value=float(f"{found.p_value:.4g}"),  # however small, it is not 0
         verdict=found.verdict,
     )
 
