@@ -32,8 +32,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def api(system: System) -> Iterator[httpx.Client]:
-    """Run the API over them."""
-    with running_api(system.stack.bootstrap_servers, system.stack.redis_url) as client:
+    """Run the API over them, patient with a busy machine: degraded lists are no part of an experiment."""
+    with running_api(system.stack.bootstrap_servers, system.stack.redis_url, READ_TIMEOUT_S="10") as client:
         yield client
 
 
