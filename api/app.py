@@ -10,6 +10,7 @@ from api import (
     routes_changes,
     routes_courses,
     routes_events,
+    routes_experiments,
     routes_learners,
     routes_operations,
     routes_quality,
@@ -32,6 +33,7 @@ ROOMS: Final = (
     routes_changes,
     routes_courses,
     routes_quality,
+    routes_experiments,
     routes_operations,
 )
 

@@ -26,6 +26,7 @@ _ANSWERS: Final = (
     bodies.Dashboard,
     bodies.EmbeddingAnswer,
     bodies.ErasureAccepted,
+    bodies.ExperimentsAnswer,
     bodies.FoundCourses,
     bodies.Health,
     bodies.KnownLearners,

@@ -32,7 +32,7 @@ async def recommendations(
     services = services_of(request)
     found = await services.find(user_id, positions_of(after), min(wait_ms, MAX_WAIT_MS) / 1_000)
     answer = await services.lists.recommendations(user_id, found, query)
-    services.metrics.count_answer(answer.degraded)
+    services.count_list(answer)
     return respond(answer)
 
 

@@ -12,7 +12,9 @@ from aiokafka.errors import KafkaError
 from fastapi import Request
 from redis.exceptions import RedisError
 
+from adapters.experiments import ExperimentCounts
 from adapters.redis import Client, connect, end_tasks
+from api.answers import Recommendations
 from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
@@ -53,6 +55,7 @@ class Services:
     publisher: Publisher
     verifier: Verifier
     metrics: Metrics
+    counts: ExperimentCounts
     tasks: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
     async def find(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup | None:
@@ -62,6 +65,13 @@ class Services:
         except (RedisError, TimeoutError) as error:
             logger.warning("looking learner %s up failed: %r", hashed(user_id), error)
             return None
+
+    def count_list(self, answer: Recommendations) -> None:
+        """Count a list that goes out, and that it was given in an experiment: a degraded one was not."""
+        self.metrics.count_answer(answer.degraded)
+        experiment = self.control.state.experiment
+        if experiment and answer.experiment == experiment.record.name and not answer.degraded:
+            self.counts.add(experiment, answer.user_id, lists=1)
 
     def missing(self) -> list[str]:
         """Return what the API lacks to do its work."""
@@ -144,6 +154,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             metrics=metrics,
+            counts=ExperimentCounts(client, control),
         )
         await services.learners.prepare()
         work = {
@@ -152,6 +163,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             "shared-lists": shared.run(),
             "changes": changes.run(),
             "shards": watch.run(),
+            "experiments": services.counts.run(),
         }
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "explore": "cli.explore",
     "evaluate": "cli.evaluate",
     "models": "cli.models",
+    "experiments": "cli.experiments",
     "lag": "cli.lag",
     "replay": "cli.replay",
     "state": "cli.state",

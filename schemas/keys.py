@@ -15,6 +15,8 @@
 | `cs:{p}:g:d` | sorted set | dirty: USER by the time of the mark, ms |
 | `cs:{p}:g:u` | sorted set | learners: USER by last offset, most recent last |
 | `cs:{p}:q:DAY` | hash | live quality, soft, outside generations: see `schemas/quality.py`; expires |
+| `cs:{p}:x:EPOCH` | hash | figures of an experiment, soft, outside generations: see `schemas/experiments.py`; expires |
+| `cs:{p}:x:EPOCH:m` | hash | marks of its learners: draw -> how far they are counted; expires |
 | `cs:{p}:w:USER` | hash | pending writes, outside generations: course -> u64 offset + u8 rank |
 | `cs:{shared}:popular` `...:trending` `...:latest` | hash | facet -> candidate list |
 | `cs:{shared}:similar` | hash | course -> candidate list |
@@ -110,3 +112,11 @@ class ShardKeys:
     def quality(self, day: int) -> str:
         """Key of the live quality of a day (UTC, days since 1970); the same in all generations."""
         return f"cs:{{{self.shard}}}:q:{day}"
+
+    def experiment(self, epoch: int) -> str:
+        """Key of the figures of the experiment that was started at this offset; the same in all generations."""
+        return f"cs:{{{self.shard}}}:x:{epoch}"
+
+    def experiment_marks(self, epoch: int) -> str:
+        """Key of the marks of its learners; the same in all generations."""
+        return self.experiment(epoch) + ":m"

@@ -46,6 +46,7 @@ MATRIX: Final = {
     ("GET", "/v1/courses/{course_id}"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}/similar"): CATALOGUE,
     ("GET", "/v1/quality"): {"operator"},
+    ("GET", "/v1/experiments"): {"operator"},
     ("PUT", "/v1/courses/{course_id}"): {"admin"},
     ("DELETE", "/v1/courses/{course_id}"): {"admin"},
 }
