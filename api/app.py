@@ -10,6 +10,7 @@ from api import (
     routes_changes,
     routes_courses,
     routes_events,
+    routes_grades,
     routes_learners,
     routes_operations,
     routes_quality,
@@ -31,6 +32,7 @@ ROOMS: Final = (
     routes_learners,
     routes_changes,
     routes_courses,
+    routes_grades,
     routes_quality,
     routes_operations,
 )

@@ -42,8 +42,8 @@ UserId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checke
 CourseId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=100, description="How many courses at most.")]
 Strategy = Annotated[
-    Literal["hybrid", "collaborative", "content", "popular", "trending"],
-    Parameter(description="What the list is sorted by."),
+    Literal["hybrid", "collaborative", "content", "popular", "trending", "grades"],
+    Parameter(description="What the list is sorted by; `grades`: by predicted grade."),
 ]
 Facet = Annotated[str | None, Parameter(min_length=1, max_length=200, description="Only courses of this value.")]
 Prerequisites = Annotated[

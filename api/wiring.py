@@ -17,6 +17,7 @@ from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import read_fallback
+from api.grades import GradedLists
 from api.lists import Lists
 from api.log_ends import LogEnds
 from api.logs import hashed
@@ -50,6 +51,7 @@ class Services:
     changes: Changes
     learners: Learners
     lists: Lists
+    grades: GradedLists
     publisher: Publisher
     verifier: Verifier
     metrics: Metrics
@@ -141,6 +143,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             changes=changes,
             learners=Learners(client, control, watch, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
+            grades=GradedLists(client, shared, control, ends, settings.read_timeout_s),
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             metrics=metrics,

@@ -12,10 +12,11 @@ the recommender's network (GMF and MLP over a learner who is the pooled embeddin
 sigmoid and with a grade for its target. It needs NumPy alone: the API answers a grade sheet with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,8 +70,9 @@ class GradesNet:
             "mlp_out": (three,),
         }  # fmt: skip
         for name, shape in wanted.items():
-            if getattr(self, name).shape != shape:
-                raise BundleError(f"grades: `{name}` has shape {getattr(self, name).shape}, expected {shape}")
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.float32:
+                raise BundleError(f"grades: `{name}` is {array.dtype}{array.shape}, expected float32{shape}")
 
 
 GRADES_ARRAYS: Final = tuple(one.name for one in fields(GradesNet))
@@ -117,7 +119,39 @@ class Grader:
         return pooled.ravel()
 
 
-def sheet_of(graded: Sequence[tuple[int, float]]) -> Sheet:
-    """Return the sheet of (dense course, grade 0..1), oldest first."""
-    courses = np.array([course for course, _ in graded], dtype=np.int32)
-    return Sheet(courses, np.array([grade for _, grade in graded], dtype=np.float32))
+def sheet_of(graded: Sequence[tuple[str, float]], index_of: Mapping[str, int]) -> Sheet:
+    """Return the sheet of (course id, grade 0..1), oldest first; courses that the model does not know are left out.
+
+    >>> sheet_of([("c9", 0.5), ("c1", 1.0)], {"c1": 7}).courses.tolist()
+    [7]
+    """
+    known = [(index_of[course_id], grade) for course_id, grade in graded if course_id in index_of]
+    courses = np.array([course for course, _ in known], dtype=np.int32)
+    return Sheet(courses, np.array([grade for _, grade in known], dtype=np.float32))
+
+
+class _Array(msgspec.Struct, frozen=True, array_like=True):
+    shape: tuple[int, ...]
+    values: bytes  # float32, little-endian, C order
+
+
+class _Packed(msgspec.Struct, frozen=True):
+    course_ids: tuple[str, ...]
+    arrays: dict[str, _Array]
+
+
+_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+
+
+def pack_grades(course_ids: tuple[str, ...], net: GradesNet) -> bytes:
+    """Return a grades model as MessagePack: what a worker hands to the API."""
+    arrays = {name: np.ascontiguousarray(getattr(net, name), dtype="<f4") for name in GRADES_ARRAYS}
+    packed = {name: _Array(array.shape, array.tobytes()) for name, array in arrays.items()}
+    return msgspec.msgpack.encode(_Packed(course_ids, packed))
+
+
+def unpack_grades(raw: bytes) -> tuple[tuple[str, ...], GradesNet]:
+    """Return the course ids and arrays that `pack_grades` wrote."""
+    packed = _decoder.decode(raw)
+    arrays = {name: np.frombuffer(one.values, dtype="<f4").reshape(one.shape) for name, one in packed.arrays.items()}
+    return packed.course_ids, GradesNet(**arrays)

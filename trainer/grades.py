@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Grades:
         begins = is_new | (np.diff(self.learner, prepend=-1) != 0)
         return np.maximum.accumulate(np.where(begins, np.arange(len(self)), 0))
 
-    def sheet(self, row: int) -> Sheet:
+    def sheet(self, row: int | np.integer[Any]) -> Sheet:
         """Return what stood before a grade."""
         before = slice(self.history_starts[row], self.history_ends[row])
         return Sheet(self.course[before].astype(np.int32), self.value[before])

@@ -158,3 +158,20 @@ def _ridge(inputs: Doubles, targets: Doubles, penalty: float) -> Doubles:
     """Return the weights of a ridge regression, (f,), for inputs (E, f)."""
     squares = inputs.T @ inputs + penalty * np.eye(inputs.shape[1])
     return np.asarray(np.linalg.solve(squares, inputs.T @ targets), dtype=np.float64)
+
+
+def best_option(kind: type[Baseline], grades: Grades, rows: Rows, validation: Rows) -> float:
+    """Return the option of the least squared error on validation when fitted on `rows`."""
+
+    def error(option: float) -> float:
+        wrong = predict(kind(grades, rows, option), grades, validation) - grades.value[validation]
+        return float(np.square(wrong).sum())
+
+    return min(kind.OPTIONS, key=error)
+
+
+def predict(model: Predictor, grades: Grades, rows: Rows) -> Doubles:
+    """Return the predictions of these rows, which ascend, each from what stood before; (R,), 0..1."""
+    found = [model.predict(grades.sheet(group[0]), grades.course[group]) for group in grades.groups(rows)]
+    predicted: Doubles = np.concatenate([np.empty(0), *found])
+    return predicted.clip(0.0, 1.0)

@@ -16,8 +16,8 @@ from recommender.grades import Grader
 from schemas.courses import Course
 from schemas.errors import NotReadyError
 from schemas.events import AnyEvent, Graded, Rated
-from trainer.grades import Grades, Rows, grades_of
-from trainer.grades_baselines import SVD, Baseline, Bias, ItemKNN, Predictor
+from trainer.grades import Rows, grades_of
+from trainer.grades_baselines import SVD, Baseline, Bias, ItemKNN, Predictor, best_option, predict
 from trainer.grades_fit import GradesFitter, features_of
 from trainer.grades_metrics import Doubles, Predicted, curve_of, gain_over, metrics_of
 from trainer.protocols import without_erased
@@ -84,7 +84,7 @@ class GradesEvaluation:
             known[part] = np.isin(self._grades.course[rows], self._grades.course[before])
             for name, contender in contenders.items():
                 self._progress(f"{name}, fit {number + 1} of {len(stretches)}", done / len(tests))
-                predicted[name][part] = _predict(contender.fit(before, settings[name]), self._grades, rows)
+                predicted[name][part] = predict(contender.fit(before, settings[name]), self._grades, rows)
             done += len(rows)
         return self._answer(predicted, tests, known, len(stretches), settings)
 
@@ -148,22 +148,4 @@ class GradesEvaluation:
             fitter = self._fitter
             return Contender(fitter.choose, lambda rows, epochs: Grader(fitter.fit(rows, int(epochs))))
         kind = BASELINES[name]
-        return Contender(partial(_best_option, kind, self._grades), partial(kind, self._grades))
-
-
-def _best_option(kind: type[Baseline], grades: Grades, rows: Rows, validation: Rows) -> float:
-    """Return the option of the least squared error on validation."""
-
-    def error(option: float) -> float:
-        wrong = _predict(kind(grades, rows, option), grades, validation) - grades.value[validation]
-        return float(np.square(wrong).sum())
-
-    best: float = min(kind.OPTIONS, key=error)
-    return best
-
-
-def _predict(model: Predictor, grades: Grades, rows: Rows) -> Doubles:
-    """Return the predictions of these rows, which ascend, each from what stood before; 0..1."""
-    found = [model.predict(grades.sheet(group[0]), grades.course[group]) for group in grades.groups(rows)]
-    predicted: Doubles = np.concatenate([np.empty(0), *found])
-    return predicted.clip(0.0, 1.0)
+        return Contender(partial(best_option, kind, self._grades), partial(kind, self._grades))

@@ -1,6 +1,6 @@
 """Fit a grades model: expected grades of courses in closed form, then the network on what they leave open."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -83,6 +83,8 @@ class GradesFitter:
     features: Floats
     seed: int
     threads: int = 1
+    alive: Callable[[], None] = lambda: None
+    """Called after each epoch."""
     curve: dict[str, list[float]] = field(default_factory=dict)
     """RMSE of training and validation after each epoch of the last `choose`."""
 
@@ -119,7 +121,8 @@ class GradesFitter:
                 error = ((predicted - torch.from_numpy(self.grades.value[part])) ** 2).mean()
                 adam.step(error + _PENALTY * network.size())
                 errors += error.item() * len(part)
-            yield (errors / len(rows)) ** 0.5, network, expected
+            self.alive()
+            yield float(np.sqrt(errors / len(rows))), network, expected
 
     def _courses(self, rows: Rows) -> torch.Tensor:
         return torch.from_numpy(self.grades.course[rows])
