@@ -99,7 +99,10 @@ class GradesAnswer(msgspec.Struct, frozen=True):
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
-    """A learner's list. `state_version`: positions of the last events it includes; `lag`: events not merged yet."""
+    """A learner's list. `state_version`: positions of the last events it includes; `lag`: events not merged yet.
+
+    `generated_at` is null of a list that was made with the request, as by predicted grade.
+    """
 
     user_id: str
     strategy: str

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,12 +11,12 @@ import numpy as np
 from redis.exceptions import RedisError
 
 from adapters.redis import Client
-from api.answers import GradesAnswer, Item, Reason, Recommendations, iso
+from api.answers import GradesAnswer, Item, Reason, Recommendations
 from api.lists import Query, spread
 from api.log_ends import LogEnds
 from api.lookup import Lookup
 from api.models import ModelLog
-from api.problems import not_found
+from api.problems import not_found, unavailable
 from api.shared import SharedCache
 from recommender.grades import Grader, sheet_of, unpack_grades
 from recommender.history import scale_place
@@ -82,7 +81,7 @@ class GradedLists:
             items=await self._items(model, graded, excluded, query),
             model_version=self._models.version_of(model.epoch),
             state_version=found.state_version if found else "",
-            generated_at=iso(time.time_ns() // 1_000),
+            generated_at=None,  # with the request
             age_s=0.0,
             lag=self._ends.lag(found.shard, found.applied) if found else None,
             degraded=not is_whole,
@@ -116,7 +115,7 @@ class GradedLists:
                 await self._follow()
         except (RedisError, TimeoutError) as error:
             if self._model is None:
-                raise
+                raise unavailable("Redis does not answer, and no grades model has been seen yet") from None
             logger.warning("the grades model cannot be read: %r", error)
         if self._model is None:
             raise not_found(

@@ -13,12 +13,13 @@ from fastapi import Request
 from redis.exceptions import RedisError
 
 from adapters.redis import Client, connect, end_tasks
+from api.answers import Recommendations
 from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import read_fallback
 from api.grades import GradedLists
-from api.lists import Lists
+from api.lists import Lists, Query
 from api.log_ends import LogEnds
 from api.logs import hashed
 from api.lookup import Learners, Lookup
@@ -64,6 +65,11 @@ class Services:
         except (RedisError, TimeoutError) as error:
             logger.warning("looking learner %s up failed: %r", hashed(user_id), error)
             return None
+
+    async def recommendations(self, user_id: str, found: Lookup | None, query: Query) -> Recommendations:
+        """Return a learner's list, by whichever strategy is asked for."""
+        lists = self.grades if query.strategy == "grades" else self.lists
+        return await lists.recommendations(user_id, found, query)
 
     def missing(self) -> list[str]:
         """Return what the API lacks to do its work."""

@@ -1,5 +1,6 @@
 """Courses by predicted grade over HTTP: of a learner's own grades, and of a grade sheet that nobody keeps."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -192,6 +193,20 @@ def test_a_state_that_is_not_whole_is_degraded_and_not_gone_by(api: httpx.Client
     until(lambda: asked(api, "ann")["degraded"])
     taken = {course_id for course_id, _ in MINE}
     assert pairs(asked(api, "ann")) == [pair for pair in expected(1, []) if pair[0] not in taken]
+
+
+def test_a_follower_hears_of_the_next_grade(api: httpx.Client, state: State) -> None:
+    def next_pairs(lines: Iterator[str]) -> list[tuple[str, float]]:
+        return pairs(json.loads(next(one for one in lines if one.startswith("data: ")).removeprefix("data: ")))
+
+    write_history(state, "ann", MINE[:2])
+    with api.stream("GET", "/v1/learners/ann/changes", params={"strategy": "grades", "limit": 20}) as answer:
+        lines = answer.iter_lines()
+        assert next_pairs(lines) == expected(1, MINE[:2])
+        state.notify("ann")  # nothing has changed: nothing is said
+        write_history(state, "ann", MINE)
+        state.notify("ann")
+        assert next_pairs(lines) == expected(1, MINE)
 
 
 def test_an_emptied_redis_leaves_the_model_that_stood_last(api: httpx.Client, state: State) -> None:
