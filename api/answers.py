@@ -75,19 +75,34 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """A recommended course. `topped_up`: it stands in a shared list; the learner's own ran short, or there is none."""
+    """A recommended course. `topped_up`: it stands in a shared list; the learner's own ran short, or there is none.
+
+    `predicted_grade`, of the strategy `grades` alone: as a fraction of the grade's scale.
+    """
 
     course_id: str
     title: str
     score: float
     reasons: tuple[Reason, ...] = ()
     topped_up: bool = False
+    predicted_grade: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class GradesAnswer(msgspec.Struct, frozen=True):
+    """Courses that a grade sheet does not hold, highest predicted grade first. `unknown`: what the model
+    knows nothing of, so that its grade was not used.
+    """
+
+    items: tuple[Item, ...]
+    unknown: tuple[str, ...]
+    model_version: str
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
     """A learner's list. `state_version`: positions of the last events it includes; `lag`: events not merged yet.
 
     `experiment` and `arm`: in which experiment, and in which arm of it, the learner was given this strategy.
+    `generated_at` is null of a list that was made with the request, as by predicted grade.
     """
 
     user_id: str

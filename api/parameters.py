@@ -43,8 +43,10 @@ UserId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checke
 CourseId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=100, description="How many courses at most.")]
 SortedBy = Annotated[
-    Strategy | None,
-    Parameter(description="What the list is sorted by; by default as an experiment wants it, else `hybrid`."),
+    Strategy | Literal["grades"] | None,
+    Parameter(
+        description="What it is sorted by, `grades`: by predicted grade; else as an experiment has it, or `hybrid`."
+    ),
 ]
 Facet = Annotated[str | None, Parameter(min_length=1, max_length=200, description="Only courses of this value.")]
 Prerequisites = Annotated[

@@ -54,7 +54,7 @@ async def _look(services: Services, user_id: str, query: Query) -> Recommendatio
     except (RedisError, TimeoutError):
         found = None
     try:
-        return await services.lists.recommendations(user_id, found, query)
+        return await services.recommendations(user_id, found, query)
     except ProblemError:
         return None
 

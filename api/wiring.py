@@ -19,7 +19,8 @@ from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import read_fallback
-from api.lists import Lists
+from api.grades import GradedLists
+from api.lists import Lists, Query
 from api.log_ends import LogEnds
 from api.logs import hashed
 from api.lookup import Learners, Lookup
@@ -52,6 +53,7 @@ class Services:
     changes: Changes
     learners: Learners
     lists: Lists
+    grades: GradedLists
     publisher: Publisher
     verifier: Verifier
     metrics: Metrics
@@ -72,6 +74,11 @@ class Services:
         experiment = self.control.state.experiment
         if experiment and answer.experiment == experiment.record.name and not answer.degraded:
             self.counts.add(experiment, answer.user_id, lists=1)
+
+    async def recommendations(self, user_id: str, found: Lookup | None, query: Query) -> Recommendations:
+        """Return a learner's list, by whichever strategy is asked for."""
+        lists = self.grades if query.strategy == "grades" else self.lists
+        return await lists.recommendations(user_id, found, query)
 
     def missing(self) -> list[str]:
         """Return what the API lacks to do its work."""
@@ -151,6 +158,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             changes=changes,
             learners=Learners(client, control, watch, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
+            grades=GradedLists(client, shared, control, ends, settings.read_timeout_s),
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             metrics=metrics,

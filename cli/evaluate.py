@@ -10,12 +10,14 @@ import typer
 from cli.options import JsonFile
 from cli.output import give, table
 from cli.progress import meter
+from datasets.dataset import Dataset
 from datasets.detect import load
 
 if TYPE_CHECKING:
     from trainer.protocols import Plan
 
 app = typer.Typer(add_completion=False)
+_SHOWN_GRADES = ("rmse", "rmse_low", "rmse_high", "mae", "ndcg@10", "rmse_known", "rmse_new")
 _SHOWN = ("recall@10", "ndcg@10", "mrr@10", "coverage@10", "recall@10_known", "recall@10_empty")
 
 
@@ -23,12 +25,13 @@ _SHOWN = ("recall@10", "ndcg@10", "mrr@10", "coverage@10", "recall@10_known", "r
 def evaluate(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder, in any layout that `import` reads.")],
     protocol: Annotated[
-        Literal["prequential", "temporal"],
-        typer.Option(help="Test, then learn, with refits; or one model of the first 90 %."),
+        Literal["prequential", "temporal", "grades"],
+        typer.Option(help="Test, then learn, with refits; one model of the first 90 %; or predict grades."),
     ] = "prequential",
     models: Annotated[str, typer.Option(metavar="A,B", help="Models, comma-separated; all by default.")] = "",
     refit: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Enrolments between two fits; 0: none after the first.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="Enrolments or grades between two fits; 0: none after the first."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, metavar="N", help="Tests, evenly spaced; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="K", help="Seed of every random choice.")] = 1,
@@ -47,11 +50,15 @@ def evaluate(
     Every first enrolment of a learner and course is a test once the models are warm: the whole catalogue without what
     the learner has taken is ranked, and ties count against the model.
     """
+    if protocol == "grades":
+        _give_grades(path, models, refit, limit, seed, report, json_file)
+        return
+    from trainer.contenders import CONTENDERS
     from trainer.protocols import PROTOCOLS, Plan
 
     chosen = PROTOCOLS[protocol]
     chosen = chosen if refit is None else chosen._replace(refit=refit)
-    plan = Plan(chosen, _names(models), limit, hidden == "seen", seed)
+    plan = Plan(chosen, _names(models, tuple(CONTENDERS)), limit, hidden == "seen", seed)
     started = time.monotonic()
     answer = _evaluate(path, protocol, plan, report, config)
     answer["seconds"] = round(time.monotonic() - started, 3)
@@ -59,24 +66,16 @@ def evaluate(
     give(answer, json_file, table(("model", *(f"#{column}" for column in _SHOWN)), rows))
 
 
-def _names(models: str) -> tuple[str, ...]:
+def _names(models: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the models asked for; all of them if none is."""
-    from trainer.contenders import CONTENDERS
-
     names = tuple(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
     for name in names:
-        if name not in CONTENDERS:
-            raise typer.BadParameter(
-                f"there is no model {name!r}; known are {', '.join(CONTENDERS)}", param_hint="--models"
-            )
-    return names or tuple(CONTENDERS)
+        if name not in known:
+            raise typer.BadParameter(f"there is no model {name!r}; known are {', '.join(known)}", param_hint="--models")
+    return names or known
 
 
-def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, config: Path | None) -> dict[str, Any]:
-    from reports.evaluation import write_report
-    from trainer.protocols import Evaluation
-    from trainer.settings import load_settings
-
+def _read(path: Path) -> Dataset:
     with meter(f"reading {path}"):
         dataset = load(path)
     if dataset.rejects:
@@ -84,6 +83,36 @@ def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, conf
             f"coursestream: {len(dataset.rejects):,} rows of {path} were rejected; `import` writes them to a file",
             file=sys.stderr,
         )
+    return dataset
+
+
+def _give_grades(
+    path: Path, models: str, refit: int | None, limit: int, seed: int, report: Path | None, json_file: str | None
+) -> None:
+    """Predict every grade from what stood before it; compare the models."""
+    from reports.evaluation import write_report
+    from trainer.grades_evaluation import MODELS, REFIT, GradesEvaluation, Plan
+
+    plan, started = Plan(_names(models, MODELS), REFIT if refit is None else refit, limit, seed), time.monotonic()
+    dataset = _read(path)
+    events = dataset.timeline()
+    with meter("evaluating", 1) as progress:
+        found = GradesEvaluation(dataset.courses, events, plan, lambda what, done: progress.reach(done, 1, what)).run()
+    counts = {"events": len(events), "rejected": len(dataset.rejects)}
+    answer = {"protocol": "grades", "dataset": path.name, **found, **counts}
+    answer["seconds"] = round(time.monotonic() - started, 3)
+    if report is not None:
+        write_report(report, answer)
+    rows = [(name, *(metrics[column] for column in _SHOWN_GRADES)) for name, metrics in answer["models"].items()]
+    give(answer, json_file, table(("model", *(f"#{column}" for column in _SHOWN_GRADES)), rows))
+
+
+def _evaluate(path: Path, protocol: str, plan: "Plan", report: Path | None, config: Path | None) -> dict[str, Any]:
+    from reports.evaluation import write_report
+    from trainer.protocols import Evaluation
+    from trainer.settings import load_settings
+
+    dataset = _read(path)
     events = dataset.timeline()
     with meter("evaluating", 1) as progress:
         evaluation = Evaluation(

@@ -21,6 +21,7 @@
 | `cs:{shared}:popular` `...:trending` `...:latest` | hash | facet -> candidate list |
 | `cs:{shared}:similar` | hash | course -> candidate list |
 | `cs:{shared}:cards` | hash | course -> card (JSON) |
+| `cs:{shared}:grades` | hash | `model`: the live model's grades part (`recommender/grades.py`); `epoch`: its epoch |
 | `cs:{shared}:meta` | hash | what the shared keys were made from, and the nonce of their last writer |
 | `cs:{shared}:replay` | string | lease: which replay builds the generation after the live one; expires |
 | `cs:changed` | channel | USERs, a MessagePack list, whose candidate list or pending writes have just changed |
@@ -34,6 +35,7 @@ SHARED_TRENDING: Final = "cs:{shared}:trending"
 SHARED_LATEST: Final = "cs:{shared}:latest"
 SHARED_SIMILAR: Final = "cs:{shared}:similar"
 SHARED_CARDS: Final = "cs:{shared}:cards"
+SHARED_GRADES: Final = "cs:{shared}:grades"
 SHARED_META: Final = "cs:{shared}:meta"
 REPLAY: Final = "cs:{shared}:replay"
 CHANGED: Final = "cs:changed"
