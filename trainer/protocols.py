@@ -10,16 +10,21 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from recommender.content import matrix_of
+from recommender.recommend import Recommendation
 from schemas.courses import Course
 from schemas.errors import NotReadyError
 from schemas.events import ACTIVITY_EVENTS, AnyEvent, CourseEvent, Enrolled, Erased, Feedback
 from trainer.cases import Block, Case, blocks_of
 from trainer.contenders import CONTENDERS, Fitted, Fitter
+from trainer.evaluate import listed_rank
 from trainer.interactions import interactions_of
 from trainer.log import erasures
+from trainer.metrics import CUTS
 from trainer.population import Population
-from trainer.scoreboard import Scoreboard
+from trainer.scoreboard import Buckets, Scoreboard, buckets
 from trainer.settings import TrainerSettings
+from trainer.shown import Listed
 from trainer.split import evenly
 from trainer.text import text_model
 
@@ -32,6 +37,12 @@ VALIDATED: Final = 0.9
 
 FEWEST: Final = 20
 """Enrolments that an evaluation needs at least."""
+
+YOUNG_US: Final = 7 * 86_400_000_000
+"""A course is new for a week after its first event."""
+
+BESIDE: Final = "popular"
+"""Evaluated beside whatever was asked for: figures of a bucket say little alone."""
 
 Progress = Callable[[str, float], None]
 
@@ -57,11 +68,16 @@ class Plan(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """What an evaluation came to, by model; `refits` is how often the models were fitted."""
+    """What an evaluation came to, by model, and `popular` beside; `refits` is how often the models were fitted."""
 
     scoreboards: dict[str, Scoreboard]
     num_courses: int
     refits: int
+    beside: Scoreboard
+
+    def buckets(self) -> Buckets:
+        """Return how the models and the popular list did on the same tests, by bucket."""
+        return buckets({BESIDE: self.beside, **self.scoreboards})
 
 
 class _Targets:
@@ -148,26 +164,38 @@ class Evaluation:
         by_learner = sorted(hard, key=lambda event: event.user_id)  # stable: each learner's in the order of time
         self._interactions = interactions_of(by_learner, catalogue)
         text = text_model(self._interactions.course_ids, catalogue)
+        self._vectors = matrix_of(text.rows)
+        self._index_of = {course_id: index for index, course_id in enumerate(self._interactions.course_ids)}
         self._fitter = Fitter(self._interactions, text, catalogue, settings, plan.seed)
         self._targets = _Targets(len(self._places), plan, settings.evaluate_tests)
+        self._models = tuple(dict.fromkeys((*plan.models, BESIDE)))
         self._fitted: Fitted = {}
+        self._population = Population()
+        self._first_us: dict[str, int] = {}
         retired = {course.course_id for course in courses if course.retired}
         self._num_courses = len(set(self._interactions.course_ids) - retired)
         self._refits = 0
 
     def run(self) -> Evaluated:
         """Return what every model's lists came to."""
-        boards = {name: Scoreboard() for name in self._plan.models}
+        boards = {name: Scoreboard(self._plan.seed) for name in self._models}
         for block in self._blocks():
             learners = [case.learner for case in block.cases]
+            information = self._population.self_information(self._interactions.course_ids)
             for name, recommender in self._fitted.items():
                 lists = recommender.with_popularity(block.popularity).recommend(learners, LISTED)
-                boards[name].take(block.cases, lists)
-        return Evaluated(boards, self._num_courses, self._refits)
+                ranks = [listed_rank(listed, case.course_id) for listed, case in zip(lists, block.cases, strict=True)]
+                boards[name].take(block.cases, ranks, self._indices(lists), information, self._vectors)
+        asked = {name: boards[name] for name in self._plan.models}
+        return Evaluated(asked, self._num_courses, self._refits, boards[BESIDE])
+
+    def _indices(self, lists: Iterable[Recommendation]) -> Listed:
+        """Return the dense indices of what the lists show first."""
+        return [[self._index_of[one.course_id] for one in listed.candidates[: max(CUTS)]] for listed in lists]
 
     def _blocks(self) -> Iterator[Block]:
         """Yield the tests in blocks; the models are fitted anew between two of them."""
-        targets, population = self._targets, Population()
+        targets, population = self._targets, self._population
         tests: list[Case] = []
         popularity, began = population.popularity(), 0
         for place, event in enumerate(self._events):
@@ -179,8 +207,7 @@ class Evaluation:
                 if is_refit:
                     self._refit(event.occurred_us)
                 if targets.is_wanted:  # looking at a learner takes time: only for what is used
-                    learner = population.learner(event.user_id, self._plan.hide_seen)
-                    case = Case(learner, event.course_id, event.occurred_us)
+                    case = self._case(event)
                     targets.keep(case)
                     if targets.passed in targets.tests:
                         popularity, began = (popularity, began) if tests else (population.popularity(), targets.passed)
@@ -188,8 +215,15 @@ class Evaluation:
                 targets.passed += 1
                 self._progress("evaluating", targets.passed / targets.total)
             population.apply(event)
+            if isinstance(event, CourseEvent):
+                self._first_us.setdefault(event.course_id, event.occurred_us)
         if tests:
             yield Block(tests, popularity)
+
+    def _case(self, event: Enrolled) -> Case:
+        learner = self._population.learner(event.user_id, self._plan.hide_seen)
+        first_us = self._first_us.get(event.course_id, event.occurred_us)
+        return Case(learner, event.course_id, event.occurred_us, event.user_id, event.occurred_us - first_us < YOUNG_US)
 
     def _refit(self, until_us: int) -> None:
         """Fit every model on what was before a moment."""
@@ -198,4 +232,4 @@ class Evaluation:
         validation = self._targets.validation()
         since_us = validation[0].occurred_us if validation else until_us
         blocks = blocks_of(validation, self._interactions)
-        self._fitted = self._fitter.fit(self._plan.models, until_us, since_us, blocks)
+        self._fitted = self._fitter.fit(self._models, until_us, since_us, blocks)
