@@ -8,6 +8,7 @@ import pytest
 from cli.app import run
 from schemas.events import Enrolled
 from tests.unit.reports.html import Page
+from tests.unit.split_folder import write_split
 from tests.unit.trainer.campus import checkerboard, courses
 
 REFEREE = {"popular": (0.141, 0.074), "ease": (0.353, 0.211)}
@@ -43,7 +44,43 @@ def test_a_folder_is_evaluated_with_a_report(tmp_path: Path, monkeypatch: pytest
     page.check()
     assert [attributes["id"] for attributes in page.all("section")][:2] == ["metrics", "over-time"]
     assert "hybrid" in page.text
+    assert found["models"]["hybrid"]["recall@10_low"] <= found["models"]["hybrid"]["recall@10"]
+    assert {"popular", "hybrid"} <= found["buckets"]["6+"].keys()
     assert json.loads((report / "evaluation.json").read_text())["models"] == found["models"]
+
+
+def test_a_split_of_the_ncf_paper_is_evaluated_with_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRAIN_DIMENSIONS", "8")
+    monkeypatch.setenv("TRAIN_EPOCHS", "2")
+    folder, report, answer = write_split(tmp_path / "split"), tmp_path / "report", tmp_path / "answer.json"
+    call = ["evaluate", str(folder), "--protocol", "ncf", "--models", "popular,hybrid", "--limit", "50"]
+    assert run([*call, "--report", str(report), "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())
+    assert (found["protocol"], found["events"]) == ("ncf", 2_200)
+    assert {"hr@10", "ndcg@10", "hr@10_full", "ndcg@10_full", "hr@10_full_low"} <= found["models"]["hybrid"].keys()
+    assert found["models"]["popular"]["tests"] == 50
+    assert json.loads((report / "evaluation.json").read_text())["models"] == found["models"]
+    low, high = (found["models"]["popular"][f"hr@10_{end}"] for end in ("low", "high"))
+    assert f"[{low:.3f}, {high:.3f}]" in capsys.readouterr().out
+    assert run([*call, "--refit", "5"]) == 2
+    assert "ncf fits once" in capsys.readouterr().err
+    assert run(["evaluate", str(_folder(tmp_path / "campus")), "--protocol", "ncf"]) == 1
+    assert "has no layout ncf; looked for" in capsys.readouterr().err
+
+
+def test_popular_and_ease_agree_with_print_on_the_ncf_split(real_data: Path, tmp_path: Path) -> None:
+    """HR@10 and NDCG@10 of popularity: .4533 and .2542 in Ferrari Dacrema et al. (TOIS 2021)."""
+    answer = tmp_path / "answer.json"
+    call = ["evaluate", str(real_data / "ncf_ml1m"), "--protocol", "ncf", "--models", "popular,ease"]
+    assert run([*call, "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())["models"]
+    assert (found["popular"]["hr@10"], found["popular"]["ndcg@10"]) == pytest.approx((0.4538, 0.254), abs=0.001)
+    assert (found["popular"]["hr@10_full"], found["popular"]["ndcg@10_full"]) == pytest.approx((0.041, 0.02), abs=0.001)
+    assert found["ease"]["hr@10"] == pytest.approx(0.75, abs=0.02)
+    assert found["ease"]["hr@10_full"] == pytest.approx(0.216, abs=0.02)
+    assert found["ease"]["hr@10_full_ties"] > found["ease"]["hr@10_full_clean"] + 0.1
 
 
 def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
