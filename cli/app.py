@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "train": "cli.train",
     "explore": "cli.explore",
     "evaluate": "cli.evaluate",
+    "tune": "cli.tune",
     "models": "cli.models",
     "lag": "cli.lag",
     "replay": "cli.replay",

@@ -107,3 +107,28 @@ def test_popular_and_ease_agree_with_an_independent_referee(real_data: Path, tmp
     for name, (recall, ndcg) in REFEREE.items():
         assert found[name]["recall@10"] == pytest.approx(recall, abs=0.015)
         assert found[name]["ndcg@10"] == pytest.approx(ndcg, abs=0.015)
+
+
+def test_settings_are_tuned_and_read_by_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRAIN_EPOCHS", "2")
+    folder, out, answer = _folder(tmp_path / "campus"), tmp_path / "best.toml", tmp_path / "answer.json"
+    assert run(["tune", str(folder), "--trials", "3", "--out", str(out), "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())
+    scores = [trial["ndcg@10"] for trial in found["trials"]]
+    assert len(scores) == 3
+    assert found["best"]["ndcg@10"] == max(scores)
+    assert f"ndcg@10 {max(scores):.4f} on validation: campus, prequential" in out.read_text()
+    call = ["evaluate", str(folder), "--models", "ease", "--limit", "40", "--config", str(out)]
+    assert run(call) == 0
+    capsys.readouterr()
+    assert run(["tune", str(folder), "--out", str(tmp_path / "nowhere" / "best.toml")]) == 2
+    assert "Invalid value for --out" in capsys.readouterr().err
+
+
+def test_a_split_is_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAIN_EPOCHS", "1")
+    folder, answer = write_split(tmp_path / "split", learners=40), tmp_path / "answer.json"
+    assert run(["tune", str(folder), "--protocol", "ncf", "--trials", "2", "--json", str(answer)]) == 0
+    assert len(json.loads(answer.read_text())["trials"]) == 2
