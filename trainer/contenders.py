@@ -72,6 +72,7 @@ class Fitter:
     catalogue: Mapping[str, Course]
     settings: TrainerSettings
     seed: int
+    ease_alone: Mapping[str, float] = field(default_factory=lambda: EASE_ALONE)
     _fitted: dict[tuple[Part, int], NeuMF | Ease] = field(default_factory=dict)
     _epochs: int | None = None
     _content: Neighbours | None = None
@@ -87,7 +88,7 @@ class Fitter:
         if part is Part.NEUMF:
             return fit_neumf(interactions, settings, self.seed, _in_silence, until_us, self._epochs)
         if part is Part.EASE:
-            settings = settings.model_copy(update=EASE_ALONE)
+            settings = settings.model_copy(update=self.ease_alone)
         rows = newest(interactions, interactions.before(until_us), settings.train_max_targets)
         return fit_item_item(interactions, rows, interactions.taken_before(until_us), settings)
 

@@ -20,11 +20,11 @@ from recommender.rank import totals_of
 from recommender.recommend import Recommender
 from schemas.errors import NotReadyError
 from trainer.cases import Block, Case
-from trainer.contenders import Fitter
+from trainer.contenders import EASE_ALONE, Fitter
 from trainer.intervals import numbered
 from trainer.metrics import CUTS, TOP, Ranks, ranks_among, self_information
-from trainer.ncf_split import DAY_US, LAST_DAY, interactions_of, learner_of, popularity_after
-from trainer.result import Progress
+from trainer.ncf_split import DAY_US, LAST_DAY, interactions_of, learner_of, popularity_after, without_last
+from trainer.result import Progress, no_progress
 from trainer.scoreboard import with_intervals
 from trainer.settings import TrainerSettings
 from trainer.shown import Shown
@@ -33,6 +33,11 @@ from trainer.text import text_model
 from trainer.verdict import Metrics
 
 BATCH: Final = 64
+RIDGES: Final = (200.0, 500.0, 1_000.0)
+"""Of these plain EASE gets the one that is best on validation: what suits a split depends on its size."""
+RIDGE_TESTS: Final = 1_000
+WHOLE: Final = {"ease_neighbours": 0}
+"""No weight is left out: courses drawn at random are told apart by the small ones, which no served list needs."""
 
 _BOUND: Final = re.compile(r"(_low|_high)?$")
 _COMPARED: Final = re.compile(rf"(hr|ndcg)@{TOP}(_|$)")
@@ -57,16 +62,16 @@ class _Found:
 
 
 class SplitEvaluation:
-    """One evaluation of a split; `limit` tests, evenly spaced (0: all)."""
+    """One evaluation of a split; `limit` tests, evenly spaced (0: all); `ridge` of plain EASE, chosen if None."""
 
     def __init__(
         self, split: Split, models: Sequence[str], settings: TrainerSettings, seed: int, progress: Progress,
-        limit: int = 0,
+        limit: int = 0, ridge: float | None = None,
     ) -> None:  # fmt: skip
         if len(split.histories) < 2:
             raise NotReadyError(f"{len(split.histories)} learners are too few to evaluate on: 2 are wanted")
-        self._split, self._models, self._settings, self._seed = split, models, settings, seed
-        self._progress = progress
+        self._split, self._models, self._seed, self._progress = split, models, seed, progress
+        self._settings, self._ridge = settings.model_copy(update=WHOLE), ridge
         places = evenly(np.arange(len(split.tests)), limit or len(split.tests))
         self._tests = [split.tests[place] for place in places.tolist()]
         self._interactions = interactions_of(split, settings.train_max_targets_a_learner)
@@ -78,8 +83,11 @@ class SplitEvaluation:
 
     def run(self) -> dict[str, Metrics]:
         """Return every model's metrics."""
+        alone = (
+            {**EASE_ALONE, "ease_lambda": self._ridge or self._best_ridge()} if "ease" in self._models else EASE_ALONE
+        )
         self._progress("fitting", 0.0)
-        fitter = Fitter(self._interactions, self._text, self._catalogue, self._settings, self._seed)
+        fitter = Fitter(self._interactions, self._text, self._catalogue, self._settings, self._seed, alone)
         last_us = LAST_DAY * DAY_US
         fitted = fitter.fit(self._models, last_us + DAY_US, last_us, self._validation())
         popularity = popularity_after(self._split.histories.values())
@@ -89,6 +97,18 @@ class SplitEvaluation:
             found[name] = self._metrics(self._test(recommender.with_popularity(popularity)))
         self._progress("tested", 1.0)
         return found
+
+    def _best_ridge(self) -> float:
+        """Return the ridge under which plain EASE does best on the last training courses."""
+        held = without_last(self._split, self._seed)
+        if len(held.tests) < 2:
+            return EASE_ALONE["ease_lambda"]
+        found = {}
+        for ridge in RIDGES:
+            self._progress(f"choosing a ridge: {ridge:g}", 0.0)
+            one = SplitEvaluation(held, ["ease"], self._settings, self._seed, no_progress, RIDGE_TESTS, ridge)
+            found[ridge] = one.run()["ease"][f"ndcg@{TOP}"]
+        return max(found, key=lambda ridge: found[ridge])
 
     def _validation(self) -> Iterator[Block]:
         """Yield the last training courses of evenly spaced learners, and the popularity of the day before."""

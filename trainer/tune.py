@@ -18,6 +18,7 @@ from schemas.events import AnyEvent
 from trainer.ncf import SplitEvaluation
 from trainer.ncf_split import without_last
 from trainer.protocols import FEWEST, PROTOCOLS, Evaluation, Plan, Protocol, targets_of, without_erased
+from trainer.result import no_progress
 from trainer.settings import TrainerSettings, config_keys
 
 OBJECTIVE: Final = "ndcg@10"
@@ -72,7 +73,7 @@ def score_on_stream(dataset: Dataset, protocol: Protocol, seed: int) -> Score:
 
     def score(settings: TrainerSettings) -> float:
         plan = Plan(PROTOCOLS["temporal"], (MODEL,), settings.evaluate_tests, seed=seed)
-        found = Evaluation(dataset.courses, known, plan, settings, _in_silence).run()
+        found = Evaluation(dataset.courses, known, plan, settings, no_progress).run()
         return found.scoreboards[MODEL].metrics(found.num_courses)[OBJECTIVE]
 
     return score
@@ -83,15 +84,11 @@ def score_on_split(split: Split, seed: int) -> Score:
     held = without_last(split, seed)
 
     def score(settings: TrainerSettings) -> float:
-        return SplitEvaluation(held, [MODEL], settings, seed, _in_silence, settings.evaluate_tests).run()[MODEL][
+        return SplitEvaluation(held, [MODEL], settings, seed, no_progress, settings.evaluate_tests).run()[MODEL][
             OBJECTIVE
         ]
 
     return score
-
-
-def _in_silence(_what: str, _done: float) -> None:
-    """Take no notice of progress."""
 
 
 def tune(

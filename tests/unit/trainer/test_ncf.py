@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import trainer.ncf
 from datasets.ncf import Split, read
 from schemas.errors import NotReadyError
 from tests.unit.split_folder import write_split
 from trainer.ncf import SplitEvaluation
 from trainer.ncf_split import DAY_US, LAST_DAY, interactions_of, learner_of, without_last
+from trainer.result import no_progress
 from trainer.settings import TrainerSettings
 from trainer.verdict import Metrics
 
@@ -24,7 +26,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def _evaluate(split: Split, *models: str, limit: int = 0) -> dict[str, Metrics]:
-    return SplitEvaluation(split, models, SETTINGS, 1, lambda _what, _done: None, limit).run()
+    return SplitEvaluation(split, models, SETTINGS, 1, no_progress, limit).run()
 
 
 def _hits_by_popularity(split: Split) -> tuple[float, float]:
@@ -109,3 +111,12 @@ def test_too_few_learners_are_one_clear_line(tmp_path: Path) -> None:
     split = read(write_split(tmp_path / "split", learners=1))
     with pytest.raises(NotReadyError, match="1 learners are too few"):
         _evaluate(split, "popular")
+
+
+def test_the_ridge_of_plain_ease_is_chosen_without_the_tests(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ridges, one of which makes all weights nearly 0: ranks are rounding, the other is chosen."""
+    monkeypatch.setattr(trainer.ncf, "RIDGES", (1e12, 50.0))
+    chosen = _evaluate(split, "ease")
+    given = SplitEvaluation(split, ["ease"], SETTINGS, 1, no_progress, ridge=50.0).run()
+    assert chosen == given
+    assert given != SplitEvaluation(split, ["ease"], SETTINGS, 1, no_progress, ridge=1e12).run()
