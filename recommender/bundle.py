@@ -109,7 +109,7 @@ def load_model(folder: Path, digest: str = "") -> Model:
             f"bundle {manifest.version}: its digest is {manifest.digest[:12]}..., announced was {digest[:12]}..."
         )
     try:
-        return _load(folder, manifest.files.keys())
+        return read_model(folder, manifest.files.keys())
     except KeyError as error:
         raise BundleError(f"bundle {manifest.version}: array {error} is missing") from None
     except BundleError as error:
@@ -128,7 +128,8 @@ def check_catalogue(model: Model, course_ids: Collection[str]) -> None:
         )
 
 
-def _load(folder: Path, present: Collection[str]) -> Model:
+def read_model(folder: Path, present: Collection[str]) -> Model:
+    """Return the model that `save_model` wrote; `present` names its files. KeyError if an array is missing."""
     course_ids = _read_json(folder / COURSES_NAME, tuple[str, ...])
     vocabulary = _read_json(folder / VOCABULARY_NAME, tuple[str, ...])
     blend = _read_json(folder / BLEND_NAME, _BlendFile)

@@ -144,19 +144,19 @@ def stack(first: Rows, second: Rows) -> Rows:
     )
 
 
-def nearest(rows: Rows, known: Neighbours | None = None) -> Neighbours:
-    """Return each course's `NUM_NEIGHBOURS` nearest courses by cosine.
+def nearest(rows: Rows, known: Neighbours | None = None, count: int = NUM_NEIGHBOURS) -> Neighbours:
+    """Return each course's `count` nearest courses by cosine.
 
     `known` holds those of the first courses among themselves, so that only what is new is computed.
     """
     matrix, size = matrix_of(rows), len(rows)
     old = len(known) if known else 0
-    found = [_merge_new(matrix, known)] if known else []
+    found = [_merge_new(matrix, known, count)] if known else []
     for start in range(old, size, _CHUNK):
         cosines = (matrix[start : start + _CHUNK] @ matrix.T).toarray()
         own = np.arange(len(cosines))
         cosines[own, start + own] = 0.0
-        found.append(_largest(cosines, np.broadcast_to(np.arange(size, dtype=np.int32), cosines.shape)))
+        found.append(_largest(cosines, np.broadcast_to(np.arange(size, dtype=np.int32), cosines.shape), count))
     width = max((len(part.indices[0]) for part in found if len(part)), default=0)
     padded = [_pad(part, width) for part in found]
     indices = np.vstack([part.indices for part in padded] or [np.empty((0, 0), np.int32)])
@@ -165,7 +165,7 @@ def nearest(rows: Rows, known: Neighbours | None = None) -> Neighbours:
     return Neighbours(np.where(weights > 0, indices, themselves), weights)
 
 
-def _merge_new(matrix: Matrix, known: Neighbours) -> Neighbours:
+def _merge_new(matrix: Matrix, known: Neighbours, count: int) -> Neighbours:
     """Return the neighbours of the known courses among all: the known ones, and those that are new."""
     old, size = len(known), matrix.shape[0]
     if old == size:
@@ -176,13 +176,15 @@ def _merge_new(matrix: Matrix, known: Neighbours) -> Neighbours:
         part = slice(start, min(start + _CHUNK, old))
         cosines = (matrix[part] @ fresh).toarray()  # (chunk, new)
         columns = np.broadcast_to(np.arange(old, size, dtype=np.int32), cosines.shape)
-        parts.append(_largest(np.hstack([known.weights[part], cosines]), np.hstack([known.indices[part], columns])))
+        parts.append(
+            _largest(np.hstack([known.weights[part], cosines]), np.hstack([known.indices[part], columns]), count)
+        )
     return Neighbours(np.vstack([one.indices for one in parts]), np.vstack([one.weights for one in parts]))
 
 
-def _largest(values: Floats, columns: NDArray[np.int32]) -> Neighbours:
-    """Return the `NUM_NEIGHBOURS` largest values a row with their columns, largest first, ties by column."""
-    count = min(NUM_NEIGHBOURS, values.shape[1])
+def _largest(values: Floats, columns: NDArray[np.int32], count: int) -> Neighbours:
+    """Return the `count` largest values a row with their columns, largest first, ties by column."""
+    count = min(count, values.shape[1])
     keys = columns * _TIE - values  # no two alike, so the choice does not depend on the machine's partition
     chosen = np.argpartition(keys, count - 1, axis=1)[:, :count] if count else np.empty((len(keys), 0), np.int64)
     order = np.take_along_axis(chosen, np.argsort(np.take_along_axis(keys, chosen, axis=1), axis=1), axis=1)

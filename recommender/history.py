@@ -84,7 +84,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class Learner:
-    """All that a list is made from. `entries`: oldest first, one a course; `signals`: newest first."""
+    """All that a list is made from. `entries`: oldest first, one a course; `signals`: newest first.
+
+    `user_id` may stay empty: lists follow from what was done, not from who did it.
+    """
 
     entries: tuple[Entry, ...] = ()
     taken: frozenset[str] = frozenset()
@@ -92,6 +95,7 @@ class Learner:
     profile: Profile = field(default_factory=Profile)
     signals: tuple[tuple[str, float], ...] = ()
     queries: tuple[str, ...] = ()
+    user_id: str = field(default="", compare=False)
 
 
 def scale_place(register: bytes) -> float:

@@ -12,9 +12,10 @@ from recommender.evidence import Evidence, gather
 from recommender.explain import causes_of, sources_of
 from recommender.history import Learner
 from recommender.listing import Lists, Ranked, Recommendation, number_causes
+from recommender.model import Floats
 from recommender.popularity import Popularity
 from recommender.rank import Scored, best, join_scored, score, totals_of, weights_of
-from recommender.retrieve import candidates_of, eligible_of, preferred_of
+from recommender.retrieve import Candidates, candidates_of, eligible_of, preferred_of
 from recommender.universe import Prepared, Universe, prepare
 from schemas.candidates import MAX_CANDIDATES
 from schemas.courses import Course
@@ -60,6 +61,21 @@ class Recommender:
         preferred = preferred_of(learners, eligible, evidence, self.universe)
         candidates = candidates_of(evidence, eligible, preferred, self.universe, self._orders, limit)
         return score(learners, evidence, candidates, preferred, self.universe, (self.popular, self.trending))
+
+    def scores(self, learners: Sequence[Learner]) -> Floats:
+        """Return the blended score of every course, as if all were candidates, (B, N); -inf: not to be listed."""
+        parts = [self._dense(part) for part in _batches(learners) if part]
+        return np.concatenate([np.empty((0, len(self.universe)), np.float32), *parts])
+
+    def _dense(self, learners: Sequence[Learner]) -> Floats:
+        universe, evidence = self.universe, gather(learners, self.universe)
+        eligible = eligible_of(learners, universe)
+        preferred = preferred_of(learners, eligible, evidence, universe)
+        every, popularity = Candidates(eligible, None), (self.popular, self.trending)
+        scored = score(learners, evidence, every, preferred, universe, popularity)
+        totals = np.full(eligible.shape, -np.inf, dtype=np.float32)
+        totals[scored.rows, scored.courses] = totals_of(scored, weights_of(universe.prepared.model.blend, evidence))
+        return totals
 
     def recommend(self, learners: Sequence[Learner], limit: int = 100) -> list[Recommendation]:
         """Return a list a learner, of `limit` courses as far as there are eligible ones."""

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.ncf import HeldOut, Split
-from recommender.content import matrix_of
-from recommender.history import Learner
+from recommender.content import matrix_of, nearest
 from recommender.model import Floats
-from recommender.rank import totals_of
-from recommender.recommend import Recommender
 from schemas.errors import NotReadyError
 from trainer.cases import Block, Case
-from trainer.contenders import EASE_ALONE, Fitter
+from trainer.contender import Contender
+from trainer.contenders import CONTENDERS
 from trainer.intervals import numbered
+from trainer.known import EASE_ALONE, Known
 from trainer.metrics import CUTS, TOP, Ranks, ranks_among, self_information
 from trainer.ncf_split import DAY_US, LAST_DAY, interactions_of, learner_of, popularity_after, without_last
+from trainer.population import Population
 from trainer.result import Progress, no_progress
 from trainer.scoreboard import with_intervals
 from trainer.settings import TrainerSettings
@@ -41,15 +41,6 @@ WHOLE: Final = {"ease_neighbours": 0}
 
 _BOUND: Final = re.compile(r"(_low|_high)?$")
 _COMPARED: Final = re.compile(rf"(hr|ndcg)@{TOP}(_|$)")
-
-
-def scores_of(recommender: Recommender, learners: Sequence[Learner]) -> Floats:
-    """Return the score of every course for each learner, as it is served, (B, n); -inf for what is taken."""
-    scored = recommender.components(learners, len(recommender.course_ids))
-    scores = np.full((len(learners), len(recommender.course_ids)), -np.inf, dtype=np.float32)
-    weights = recommender.universe.prepared.model.blend.rows(scored.lengths)
-    scores[scored.rows, scored.courses] = totals_of(scored, weights)
-    return scores
 
 
 @dataclass
@@ -83,20 +74,29 @@ class SplitEvaluation:
 
     def run(self) -> dict[str, Metrics]:
         """Return every model's metrics."""
-        alone = (
-            {**EASE_ALONE, "ease_lambda": self._ridge or self._best_ridge()} if "ease" in self._models else EASE_ALONE
-        )
         self._progress("fitting", 0.0)
-        fitter = Fitter(self._interactions, self._text, self._catalogue, self._settings, self._seed, alone)
-        last_us = LAST_DAY * DAY_US
-        fitted = fitter.fit(self._models, last_us + DAY_US, last_us, self._validation())
-        popularity = popularity_after(self._split.histories.values())
-        found = {}
-        for number, (name, recommender) in enumerate(fitted.items()):
-            self._progress(f"testing {name}", number / len(fitted))
-            found[name] = self._metrics(self._test(recommender.with_popularity(popularity)))
+        known, found = self._known(), {}
+        for number, name in enumerate(self._models):
+            self._progress(f"fitting and testing {name}", number / len(self._models))
+            model = CONTENDERS[name]()
+            model.fit(known)
+            found[name] = self._metrics(self._test(model))
         self._progress("tested", 1.0)
         return found
+
+    def _known(self) -> Known:
+        alone = EASE_ALONE
+        if "ease" in self._models:
+            alone = {**EASE_ALONE, "ease_lambda": self._ridge or self._best_ridge()}
+        last_us = LAST_DAY * DAY_US
+        return Known(
+            self._interactions, self._text, nearest(self._text.rows), self._catalogue, self._settings, self._seed,
+            until_us=last_us + DAY_US,
+            validation_us=last_us,
+            validation=list(self._validation()),
+            population=Population(_popularity=popularity_after(self._split.histories.values())),
+            ease_alone=alone,
+        )  # fmt: skip
 
     def _best_ridge(self) -> float:
         """Return the ridge under which plain EASE does best on the last training courses."""
@@ -119,16 +119,18 @@ class SplitEvaluation:
         for start in range(0, len(chosen), BATCH):
             part = [(user_id, histories[user_id]) for user_id in chosen[start : start + BATCH]]
             cases = [
-                Case(learner_of(own[:-1], LAST_DAY - 1), own[-1], LAST_DAY * DAY_US, user_id) for user_id, own in part
+                Case(learner_of(user_id, own[:-1], LAST_DAY - 1), own[-1], LAST_DAY * DAY_US, user_id)
+                for user_id, own in part
             ]
             yield Block(cases, popularity)
 
-    def _test(self, recommender: Recommender) -> _Found:
+    def _test(self, model: Contender) -> _Found:
         found = _Found([], [], [Shown(top) for top in CUTS])
         information = self_information(self._counts, len(self._split.histories))
         for start in range(0, len(self._tests), BATCH):
             part = self._tests[start : start + BATCH]
-            scores = scores_of(recommender, [learner_of(self._split.histories[test.user_id]) for test in part])
+            learners = [learner_of(test.user_id, self._split.histories[test.user_id]) for test in part]
+            scores = model.scores(learners)  # (B, n)
             own = scores[np.arange(len(part)), [self._index_of[test.course_id] for test in part]]
             found.sampled.append(ranks_among(self._negatives(scores, part), own))
             found.full.append(ranks_among(scores, own) - 1)  # it is among all itself

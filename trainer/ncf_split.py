@@ -67,14 +67,14 @@ def interactions_of(split: Split, most: int) -> Interactions:
     )
 
 
-def learner_of(history: Sequence[str], last_day: int = LAST_DAY) -> Learner:
+def learner_of(user_id: str, history: Sequence[str], last_day: int = LAST_DAY) -> Learner:
     """Return the learner who took these courses, oldest first, one a day up to a day."""
     first = last_day + 1 - len(history)
     entries = [
         Entry(course_id, WEIGHTS.enrolled, (first + place) * DAY_US, place.to_bytes(16, "big"))
         for place, course_id in enumerate(history)
     ]
-    return Learner(entries=tuple(entries), taken=frozenset(history))
+    return Learner(entries=tuple(entries), taken=frozenset(history), user_id=user_id)
 
 
 def popularity_after(histories: Iterable[Sequence[str]]) -> Popularity:

@@ -45,13 +45,14 @@ class Population:
 
     members: dict[str, Member] = field(default_factory=lambda: defaultdict(Member))
     _counts: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    _popularity: Popularity | None = None
 
     def learner(self, user_id: str, hide_seen: bool = False) -> Learner:
         """Return a learner as of now: later events do not change it."""
-        return self.members[user_id].learner(hide_seen)
+        return replace(self.members[user_id].learner(hide_seen), user_id=user_id)
 
     def apply(self, event: AnyEvent) -> None:
-        """Take in one event: what the data set tells next, appended the moment it occurred."""
+        """Take in what the data set tells next, appended the moment it occurred; again, it moves no count."""
         member = self.members[event.user_id]
         if isinstance(event, CourseEvent):
             member.seen.add(event.course_id)
@@ -68,6 +69,7 @@ class Population:
     def _count(self, course_id: str, before: int | None, after: int | None) -> None:
         if before == after:
             return
+        self._popularity = None
         for day, change in ((before, -1), (after, 1)):
             if day is not None:
                 self._counts[course_id][day] += change
@@ -79,5 +81,7 @@ class Population:
         return self_information(np.array(totals, dtype=np.int64), len(self.members))
 
     def popularity(self) -> Popularity:
-        """Return the popularity that current enrolments make."""
-        return popularity_of(self._counts)
+        """Return the popularity that current enrolments make; the same object until they change."""
+        if self._popularity is None:
+            self._popularity = popularity_of(self._counts)
+        return self._popularity

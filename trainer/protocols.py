@@ -1,4 +1,4 @@
-"""Offline protocols: recommend, check, learn, one event of a data set after the other, with the code that serves.
+"""Offline protocols: recommend, check, learn, one event of a data set after the other.
 
 Both take the learners' states event by event, whatever the models know. `prequential` starts with models of the first
 half of the enrolments and fits them anew every so many; `temporal` has models of the first 90 % and never fits again.
@@ -6,19 +6,22 @@ half of the enrolments and fits them anew every so many; `temporal` has models o
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from recommender.content import matrix_of
+from recommender.content import matrix_of, nearest
 from recommender.recommend import Recommendation
 from schemas.courses import Course
 from schemas.errors import NotReadyError
 from schemas.events import ACTIVITY_EVENTS, AnyEvent, CourseEvent, Enrolled, Erased, Feedback
-from trainer.cases import Block, Case, blocks_of
-from trainer.contenders import CONTENDERS, Fitted, Fitter
+from trainer.cases import Case, blocks_of
+from trainer.contender import Contender
+from trainer.contenders import CONTENDERS
 from trainer.evaluate import listed_rank
 from trainer.interactions import interactions_of
+from trainer.known import Known
 from trainer.log import erasures
 from trainer.metrics import CUTS
 from trainer.population import Population
@@ -159,18 +162,18 @@ class Evaluation:
         self._places = set(targets_of(events, plan.hide_seen))
         if len(self._places) < FEWEST:
             raise NotReadyError(f"{len(self._places)} enrolments are too few to evaluate on: {FEWEST} are wanted")
-        catalogue = {course.course_id: course for course in courses}
+        self._catalogue = catalogue = {course.course_id: course for course in courses}
         hard = [event for event in events if not isinstance(event, ACTIVITY_EVENTS)]
         by_learner = sorted(hard, key=lambda event: event.user_id)  # stable: each learner's in the order of time
         self._interactions = interactions_of(by_learner, catalogue)
-        text = text_model(self._interactions.course_ids, catalogue)
-        self._vectors = matrix_of(text.rows)
+        self._text = text_model(self._interactions.course_ids, catalogue)
+        self._content = nearest(self._text.rows)
+        self._vectors = matrix_of(self._text.rows)
         self._index_of = {course_id: index for index, course_id in enumerate(self._interactions.course_ids)}
-        self._fitter = Fitter(self._interactions, text, catalogue, settings, plan.seed)
         self._targets = _Targets(len(self._places), plan, settings.evaluate_tests)
-        self._models = tuple(dict.fromkeys((*plan.models, BESIDE)))
-        self._fitted: Fitted = {}
         self._population = Population()
+        self._models: dict[str, Contender] = {name: CONTENDERS[name]() for name in (*plan.models, BESIDE)}
+        self._unlearnt: list[AnyEvent] = []
         self._first_us: dict[str, int] = {}
         retired = {course.course_id for course in courses if course.retired}
         self._num_courses = len(set(self._interactions.course_ids) - retired)
@@ -179,13 +182,13 @@ class Evaluation:
     def run(self) -> Evaluated:
         """Return what every model's lists came to."""
         boards = {name: Scoreboard(self._plan.seed) for name in self._models}
-        for block in self._blocks():
-            learners = [case.learner for case in block.cases]
+        for cases in self._blocks():
+            learners = [case.learner for case in cases]
             information = self._population.self_information(self._interactions.course_ids)
-            for name, recommender in self._fitted.items():
-                lists = recommender.with_popularity(block.popularity).recommend(learners, LISTED)
-                ranks = [listed_rank(listed, case.course_id) for listed, case in zip(lists, block.cases, strict=True)]
-                boards[name].take(block.cases, ranks, self._indices(lists), information, self._vectors)
+            for name, model in self._models.items():
+                lists = model.recommend(learners, LISTED)
+                ranks = [listed_rank(listed, case.course_id) for listed, case in zip(lists, cases, strict=True)]
+                boards[name].take(cases, ranks, self._indices(lists), information, self._vectors)
         asked = {name: boards[name] for name in self._plan.models}
         return Evaluated(asked, self._num_courses, self._refits, boards[BESIDE])
 
@@ -193,16 +196,15 @@ class Evaluation:
         """Return the dense indices of what the lists show first."""
         return [[self._index_of[one.course_id] for one in listed.candidates[: max(CUTS)]] for listed in lists]
 
-    def _blocks(self) -> Iterator[Block]:
-        """Yield the tests in blocks; the models are fitted anew between two of them."""
-        targets, population = self._targets, self._population
+    def _blocks(self) -> Iterator[list[Case]]:
+        """Yield the tests in blocks; the models learn, or are fitted anew, between two of them."""
+        targets, began = self._targets, 0
         tests: list[Case] = []
-        popularity, began = population.popularity(), 0
         for place, event in enumerate(self._events):
             if place in self._places and isinstance(event, Enrolled):
                 is_refit = targets.passed in targets.refits
                 if tests and (targets.passed - began >= BLOCK or is_refit):
-                    yield Block(tests, popularity)
+                    yield tests
                     tests = []
                 if is_refit:
                     self._refit(event.occurred_us)
@@ -210,17 +212,28 @@ class Evaluation:
                     case = self._case(event)
                     targets.keep(case)
                     if targets.passed in targets.tests:
-                        popularity, began = (popularity, began) if tests else (population.popularity(), targets.passed)
+                        if not tests:
+                            self._learn()
+                            began = targets.passed
                         tests.append(case)
                 targets.passed += 1
                 self._progress("evaluating", targets.passed / targets.total)
-            population.apply(event)
+            self._population.apply(event)
+            self._unlearnt.append(event)
             if isinstance(event, CourseEvent):
                 self._first_us.setdefault(event.course_id, event.occurred_us)
         if tests:
-            yield Block(tests, popularity)
+            yield tests
+
+    def _learn(self) -> None:
+        """Let the models learn what has happened since they last did."""
+        for event in self._unlearnt:
+            for model in self._models.values():
+                model.learn(event)
+        self._unlearnt = []
 
     def _case(self, event: Enrolled) -> Case:
+        """Return an enrolment that comes next, and its learner as he stands."""
         learner = self._population.learner(event.user_id, self._plan.hide_seen)
         first_us = self._first_us.get(event.course_id, event.occurred_us)
         return Case(learner, event.course_id, event.occurred_us, event.user_id, event.occurred_us - first_us < YOUNG_US)
@@ -229,7 +242,22 @@ class Evaluation:
         """Fit every model on what was before a moment."""
         self._refits += 1
         self._progress(f"fitting, the {self._refits}. time", self._targets.passed / self._targets.total)
+        known = self._known(until_us)
+        for model in self._models.values():
+            model.fit(known)
+        self._unlearnt = []
+
+    def _known(self, until_us: int) -> Known:
         validation = self._targets.validation()
-        since_us = validation[0].occurred_us if validation else until_us
-        blocks = blocks_of(validation, self._interactions)
-        self._fitted = self._fitter.fit(self._models, until_us, since_us, blocks)
+        return Known(
+            self._interactions,
+            self._text,
+            self._content,
+            self._catalogue,
+            self._settings,
+            self._plan.seed,
+            until_us,
+            validation_us=validation[0].occurred_us if validation else until_us,
+            validation=list(blocks_of(validation, self._interactions)),
+            population=deepcopy(self._population),
+        )

@@ -11,6 +11,7 @@ from tests.unit.reports.html import Page
 from tests.unit.split_folder import write_split
 from tests.unit.trainer.campus import checkerboard, courses
 
+NAMES = ["popular", "content", "itemknn", "svd", "ease", "ials", "neumf_id", "neumf", "hybrid"]
 REFEREE = {"popular": (0.141, 0.074), "ease": (0.353, 0.211)}
 """recall@10 and ndcg@10 on MARS: first half warm, every first interaction of a pair, pessimistic ties."""
 
@@ -37,7 +38,7 @@ def test_a_folder_is_evaluated_with_a_report(tmp_path: Path, monkeypatch: pytest
     found = json.loads(answer.read_text())
     assert set(found) >= {"protocol", "dataset", "models", "events", "seconds"}
     assert found["protocol"] == "prequential"
-    assert list(found["models"]) == ["popular", "content", "ease", "neumf", "hybrid"]
+    assert list(found["models"]) == NAMES
     assert found["models"]["hybrid"]["tests"] == 60
     assert found["refits"] == 2
     page = Page((report / "evaluation.html").read_text(encoding="utf-8"))
@@ -85,7 +86,7 @@ def test_popular_and_ease_agree_with_print_on_the_ncf_split(real_data: Path, tmp
 
 def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(_folder(tmp_path / "campus")), "--models", "oracle"]) == 2
-    assert "no model 'oracle'; known are popular, content, ease, neumf, hybrid" in " ".join(
+    assert f"no model 'oracle'; known are {', '.join(NAMES)}" in " ".join(
         capsys.readouterr().err.replace("│", " ").split()
     )
     assert run(["evaluate", str(tmp_path / "nowhere")]) == 1

@@ -223,3 +223,17 @@ def test_components_are_what_the_list_was_ranked_by(recommender: Recommender, en
 def test_limits_that_cannot_be_packed_are_refused(recommender: Recommender, limit: int) -> None:
     with pytest.raises(ValueError, match="outside"):
         recommender.recommend([Learner()], limit=limit)
+
+
+def test_scores_of_the_whole_catalogue_are_those_of_a_list_that_holds_it(
+    recommender: Recommender, enrolled_in: Enrol
+) -> None:
+    learners = [enrolled_in("a1", "a2"), Learner(), Learner(refused=frozenset({"b3"}))] * 30  # more than one batch
+    scores = recommender.scores(learners)
+    assert scores.shape == (90, len(recommender.course_ids))
+    for row, found in zip(scores, recommender.recommend(learners, limit=100), strict=True):
+        listed = {candidate.course_id: candidate.score for candidate in found.candidates}
+        assert dict(zip(recommender.course_ids, row.tolist(), strict=True)) == pytest.approx(
+            {course_id: listed.get(course_id, -np.inf) for course_id in recommender.course_ids}
+        )
+    assert recommender.scores([]).shape == (0, len(recommender.course_ids))

@@ -92,7 +92,7 @@ def test_interactions_keep_the_order_and_end_on_one_day(split: Split) -> None:
         before = interactions.history_courses[interactions.history_starts[row] : interactions.history_starts[row + 1]]
         history = [interactions.course_ids[course] for course in [*before.tolist(), int(interactions.course[row])]]
         assert history == split.histories[user_id]
-        days = [entry.occurred_us // DAY_US for entry in learner_of(history).entries]
+        days = [entry.occurred_us // DAY_US for entry in learner_of("", history).entries]
         assert days == list(range(LAST_DAY - 9, LAST_DAY + 1))
 
 
