@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "train": "cli.train",
     "explore": "cli.explore",
     "evaluate": "cli.evaluate",
+    "tune": "cli.tune",
     "models": "cli.models",
     "experiments": "cli.experiments",
     "lag": "cli.lag",

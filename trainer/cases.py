@@ -19,12 +19,13 @@ _DAY_US: Final = 86_400_000_000
 
 
 class Case(NamedTuple):
-    """A learner before an enrolment, and the course it was in."""
+    """A learner before an enrolment, and the course it was in. `is_new`: nobody had met the course a week before."""
 
     learner: Learner
     course_id: str
     occurred_us: int
     user_id: str = ""
+    is_new: bool = False
 
 
 class Block(NamedTuple):

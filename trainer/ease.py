@@ -10,9 +10,6 @@ from scipy.sparse import csr_array
 from recommender.model import Rows
 from schemas.errors import NotReadyError
 
-NEIGHBOURS: Final = 200
-"""Weights kept a course: the largest by absolute value."""
-
 _CHUNK: Final = 512
 
 
@@ -49,10 +46,11 @@ def _inverse(gram: NDArray[np.float64]) -> NDArray[np.float64]:
     return lower
 
 
-def largest(
-    weights: NDArray[np.float64], chosen: NDArray[np.int64], num_courses: int, neighbours: int = NEIGHBOURS
-) -> Rows:
-    """Return the largest weights a row as sparse rows over all courses; `chosen[i]` is the course of row i, (m,)."""
+def largest(weights: NDArray[np.float64], chosen: NDArray[np.int64], num_courses: int, neighbours: int) -> Rows:
+    """Return the `neighbours` largest weights a row, by absolute value, as sparse rows over all courses.
+
+    `chosen[i]` is the course of row i, (m,).
+    """
     parts = [_largest_columns(weights[start : start + _CHUNK], neighbours) for start in range(0, len(chosen), _CHUNK)]
     kept = np.concatenate(parts)  # (m, count)
     values = np.take_along_axis(weights, kept, axis=1).astype(np.float32)

@@ -5,7 +5,7 @@ pessimistic: a course that shares its score with others stands last among them.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from recommender.recommend import Recommendation, Recommender
 from recommender.retrieve import eligible_of
 from trainer.cases import Block, Case
+from trainer.intervals import numbered
+from trainer.metrics import NOT_LISTED, TOP, Ranks, gains_of, hits_of
 from trainer.verdict import Metrics
-
-TOP: Final = 10
-NOT_LISTED: Final = 0
-
-
-Ranks = NDArray[np.int64]
-"""1-based ranks of the courses taken, (C,); `NOT_LISTED` where the list did not have them."""
 
 
 class Ranking(NamedTuple):
@@ -38,26 +33,16 @@ class Evaluation(NamedTuple):
     popular: Ranking
 
 
-def gains_of(ranks: Ranks) -> NDArray[np.float64]:
-    """Return what each case adds to NDCG@10, (C,).
-
-    >>> gains_of(np.array([1, 3, 11, NOT_LISTED])).tolist()
-    [1.0, 0.5, 0.0, 0.0]
-    """
-    hits = (ranks > NOT_LISTED) & (ranks <= TOP)
-    return np.where(hits, 1.0 / np.log2(1.0 + np.maximum(ranks, 1)), 0.0)
-
-
 def metrics_of(ranks: Ranks, shown: set[str], num_courses: int) -> Metrics:
     """Return the metrics of 1-based ranks (0: not listed) and of the courses shown in the first `TOP` places.
 
     >>> metrics_of(np.array([1, 3, 11, 0]), {"a"}, 4)
     {'hr@10': 0.5, 'ndcg@10': 0.375, 'coverage@10': 0.25, 'tests': 4.0}
     """
-    gains, size = gains_of(ranks), max(len(ranks), 1)
+    size = max(len(ranks), 1)
     return {
-        f"hr@{TOP}": round(int(np.count_nonzero(gains)) / size, 6),
-        f"ndcg@{TOP}": round(float(gains.sum()) / size, 6),
+        f"hr@{TOP}": round(int(hits_of(ranks).sum()) / size, 6),
+        f"ndcg@{TOP}": round(float(gains_of(ranks).sum()) / size, 6),
         f"coverage@{TOP}": round(len(shown) / max(num_courses, 1), 6),
         "tests": float(len(ranks)),
     }
@@ -106,8 +91,7 @@ def popular(recommender: Recommender, blocks: Sequence[Block]) -> Ranking:
 
 
 def _ranking(ranks: Ranks, blocks: Sequence[Block], shown: set[str], recommender: Recommender) -> Ranking:
-    user_ids = [case.user_id for block in blocks for case in block.cases]
-    owners = np.unique(np.array(user_ids, dtype=np.str_), return_inverse=True)[1]
+    owners = numbered([case.user_id for block in blocks for case in block.cases])
     return Ranking(ranks, owners, metrics_of(ranks, shown, int(recommender.universe.active.sum())))
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from schemas.manifest import Comparison
 from trainer.champion import Champion
-from trainer.evaluate import Evaluation, Ranking, gains_of
+from trainer.evaluate import Evaluation, Ranking
+from trainer.intervals import resampled_means
+from trainer.metrics import gains_of
 from trainer.verdict import Verdict
 
 FEWEST_TESTS: Final = 20
@@ -21,7 +23,6 @@ FEWEST_NEW_TESTS: Final = 100
 """With fewer tests since the champion was fitted the two are not compared."""
 POPULAR: Final = "popular"
 
-_RESAMPLES: Final = 1_000
 _ONE_SIDED: Final = (0.05, 0.95)
 _KEPT: Final = 0.5
 
@@ -34,15 +35,9 @@ class Duel(NamedTuple):
 
 
 def compare(own: Ranking, other: Ranking, against: str) -> Comparison:
-    """Return how two did on the same cases, at least one; the resamples are always the same.
-
-    Learners are drawn, each with all of his cases: those are alike, and drawn one by one they would feign certainty.
-    """
+    """Return how two did on the same cases, at least one; the resamples are always the same."""
     gains, others = gains_of(own.ranks), gains_of(other.ranks)
-    counts = np.bincount(own.owners)  # (L,)
-    sums = np.bincount(own.owners, gains - others)
-    drawn = np.random.default_rng(0).integers(len(counts), size=(_RESAMPLES, len(counts)))
-    bounds = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), _ONE_SIDED)
+    bounds = np.quantile(resampled_means((gains - others)[:, None], own.owners)[:, 0], _ONE_SIDED)
     means = round(float(gains.mean()), 6), round(float(others.mean()), 6)
     low, high = bounds.round(6).tolist()
     return Comparison(against=against, own=means[0], other=means[1], low=low, high=high, tests=len(own.ranks))

@@ -43,7 +43,8 @@ def fit_item_item(
     weights = ease_weights(taken[:, columns.chosen].astype(np.float64), ridge)
     if settings.ease_next_weight:
         weights += settings.ease_next_weight * _next(interactions, rows, columns, ridge, settings.ease_decay)
-    return Ease(largest(weights, columns.chosen, taken.shape[1]), settings.ease_decay)
+    kept = settings.ease_neighbours or len(columns.chosen)
+    return Ease(largest(weights, columns.chosen, taken.shape[1], kept), settings.ease_decay)
 
 
 def _next(

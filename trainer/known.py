@@ -1,7 +1,7 @@
 """Everything known until a moment, and the parts fitted on it that several models share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -40,6 +40,7 @@ class Known:
     validation: Sequence[Block]  # cases from `validation_us` on
     population: Population
     """The learners as they stand; all models of one fit share it: an event is a join, and may be taken in again."""
+    ease_alone: Mapping[str, float] = field(default_factory=lambda: EASE_ALONE)
 
     @property
     def split(self) -> Split:
@@ -74,7 +75,7 @@ class Known:
 
     def ease(self) -> Ease:
         """Return plain EASE."""
-        return self._weights(self.settings.model_copy(update=EASE_ALONE), self.until_us)
+        return self._weights(self.settings.model_copy(update=self.ease_alone), self.until_us)
 
     def _weights(self, settings: TrainerSettings, until_us: int) -> Ease:
         rows = newest(self.interactions, self.interactions.before(until_us), settings.train_max_targets)

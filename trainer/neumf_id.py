@@ -15,10 +15,10 @@ from recommender.history import Learner
 from recommender.model import Floats
 from trainer.adam import Adam
 from trainer.baseline import Arrays, Baseline, cosines
-from trainer.evaluate import gains_of
 from trainer.fit import LAST_RATE, Plan, batches, make_deterministic, newest, trainable
 from trainer.known import Known
 from trainer.losses import binary_cross_entropy
+from trainer.metrics import gains_of
 from trainer.network import MLP_WIDTHS
 from trainer.sampling import draw_negatives, taken_rows
 from trainer.stopping import Validation

@@ -1,13 +1,17 @@
 """All learners of a data set as they stand at one moment of it: what the stream would hold in Redis."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from recommender.fold import FoldedLearner
 from recommender.history import Learner, learner_of
 from recommender.popularity import Popularity, counted_day, popularity_of
 from schemas.activity import CLICKED, SEARCHES, VIEWED, pack_moment, pack_searches, unpack_searches
 from schemas.events import ACTIVITY_EVENTS, AnyEvent, Clicked, CourseEvent, Searched, Viewed
+from trainer.metrics import Doubles, self_information
 
 _PREFIXES = {Viewed: VIEWED, Clicked: CLICKED}
 
@@ -69,6 +73,12 @@ class Population:
         for day, change in ((before, -1), (after, 1)):
             if day is not None:
                 self._counts[course_id][day] += change
+
+    def self_information(self, course_ids: Sequence[str]) -> Doubles:
+        """Return the bits that each of these courses is worth now, (n,)."""
+        known = self._counts
+        totals = [sum(known[course_id].values()) if course_id in known else 0 for course_id in course_ids]
+        return self_information(np.array(totals, dtype=np.int64), len(self.members))
 
     def popularity(self) -> Popularity:
         """Return the popularity that current enrolments make; the same object until they change."""

@@ -11,19 +11,23 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from recommender.content import nearest
+from recommender.content import matrix_of, nearest
+from recommender.recommend import Recommendation
 from schemas.courses import Course
 from schemas.errors import NotReadyError
 from schemas.events import ACTIVITY_EVENTS, AnyEvent, CourseEvent, Enrolled, Erased, Feedback
 from trainer.cases import Case, blocks_of
 from trainer.contender import Contender
 from trainer.contenders import CONTENDERS
+from trainer.evaluate import listed_rank
 from trainer.interactions import interactions_of
 from trainer.known import Known
 from trainer.log import erasures
+from trainer.metrics import CUTS
 from trainer.population import Population
-from trainer.scoreboard import Scoreboard
+from trainer.scoreboard import Buckets, Scoreboard, buckets
 from trainer.settings import TrainerSettings
+from trainer.shown import Listed
 from trainer.split import evenly
 from trainer.text import text_model
 
@@ -36,6 +40,12 @@ VALIDATED: Final = 0.9
 
 FEWEST: Final = 20
 """Enrolments that an evaluation needs at least."""
+
+YOUNG_US: Final = 7 * 86_400_000_000
+"""A course is new for a week after its first event."""
+
+BESIDE: Final = "popular"
+"""Evaluated beside whatever was asked for: figures of a bucket say little alone."""
 
 Progress = Callable[[str, float], None]
 
@@ -61,11 +71,16 @@ class Plan(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """What an evaluation came to, by model; `refits` is how often the models were fitted."""
+    """What an evaluation came to, by model, and `popular` beside; `refits` is how often the models were fitted."""
 
     scoreboards: dict[str, Scoreboard]
     num_courses: int
     refits: int
+    beside: Scoreboard
+
+    def buckets(self) -> Buckets:
+        """Return how the models and the popular list did on the same tests, by bucket."""
+        return buckets({BESIDE: self.beside, **self.scoreboards})
 
 
 class _Targets:
@@ -153,22 +168,33 @@ class Evaluation:
         self._interactions = interactions_of(by_learner, catalogue)
         self._text = text_model(self._interactions.course_ids, catalogue)
         self._content = nearest(self._text.rows)
+        self._vectors = matrix_of(self._text.rows)
+        self._index_of = {course_id: index for index, course_id in enumerate(self._interactions.course_ids)}
         self._targets = _Targets(len(self._places), plan, settings.evaluate_tests)
         self._population = Population()
-        self._models: dict[str, Contender] = {name: CONTENDERS[name]() for name in plan.models}
+        self._models: dict[str, Contender] = {name: CONTENDERS[name]() for name in (*plan.models, BESIDE)}
         self._unlearnt: list[AnyEvent] = []
+        self._first_us: dict[str, int] = {}
         retired = {course.course_id for course in courses if course.retired}
         self._num_courses = len(set(self._interactions.course_ids) - retired)
         self._refits = 0
 
     def run(self) -> Evaluated:
         """Return what every model's lists came to."""
-        boards = {name: Scoreboard() for name in self._plan.models}
+        boards = {name: Scoreboard(self._plan.seed) for name in self._models}
         for cases in self._blocks():
             learners = [case.learner for case in cases]
+            information = self._population.self_information(self._interactions.course_ids)
             for name, model in self._models.items():
-                boards[name].take(cases, model.recommend(learners, LISTED))
-        return Evaluated(boards, self._num_courses, self._refits)
+                lists = model.recommend(learners, LISTED)
+                ranks = [listed_rank(listed, case.course_id) for listed, case in zip(lists, cases, strict=True)]
+                boards[name].take(cases, ranks, self._indices(lists), information, self._vectors)
+        asked = {name: boards[name] for name in self._plan.models}
+        return Evaluated(asked, self._num_courses, self._refits, boards[BESIDE])
+
+    def _indices(self, lists: Iterable[Recommendation]) -> Listed:
+        """Return the dense indices of what the lists show first."""
+        return [[self._index_of[one.course_id] for one in listed.candidates[: max(CUTS)]] for listed in lists]
 
     def _blocks(self) -> Iterator[list[Case]]:
         """Yield the tests in blocks; the models learn, or are fitted anew, between two of them."""
@@ -194,13 +220,10 @@ class Evaluation:
                 self._progress("evaluating", targets.passed / targets.total)
             self._population.apply(event)
             self._unlearnt.append(event)
+            if isinstance(event, CourseEvent):
+                self._first_us.setdefault(event.course_id, event.occurred_us)
         if tests:
             yield tests
-
-    def _case(self, event: Enrolled) -> Case:
-        """Return an enrolment that comes next, and its learner as he stands."""
-        learner = self._population.learner(event.user_id, self._plan.hide_seen)
-        return Case(learner, event.course_id, event.occurred_us, event.user_id)
 
     def _learn(self) -> None:
         """Let the models learn what has happened since they last did."""
@@ -208,6 +231,12 @@ class Evaluation:
             for model in self._models.values():
                 model.learn(event)
         self._unlearnt = []
+
+    def _case(self, event: Enrolled) -> Case:
+        """Return an enrolment that comes next, and its learner as he stands."""
+        learner = self._population.learner(event.user_id, self._plan.hide_seen)
+        first_us = self._first_us.get(event.course_id, event.occurred_us)
+        return Case(learner, event.course_id, event.occurred_us, event.user_id, event.occurred_us - first_us < YOUNG_US)
 
     def _refit(self, until_us: int) -> None:
         """Fit every model on what was before a moment."""

@@ -90,6 +90,9 @@ class TrainerSettings(Connections):
     ease_max_courses: int = Field(
         default=12_000, ge=2, description="EASE covers the most popular courses only; memory grows with the square."
     )
+    ease_neighbours: int = Field(
+        default=200, ge=0, description="Item-item weights kept a course, the largest by absolute value; 0: all."
+    )
     evaluate_tests: int = Field(
         default=2_000, ge=10, description="At most so many enrolments, evenly spaced, are tested and fitted on."
     )

@@ -44,6 +44,7 @@ OPTIONS: Final = {
     "train": {"--state-dir", "--seed", "--force", "--as-of", "--device", "--json"},
     "evaluate": {"--protocol", "--models", "--refit", "--limit", "--seed", "--filter", "--report", "--json"},
     "explore": {"--report", "--json"},
+    "tune": {"--trials", "--out", "--protocol", "--seed", "--config", "--json"},
     "models": {"--state-dir", "--json"},
     "models list": {"--state-dir", "--json"},
     "models promote": {"--state-dir", "--json"},

@@ -10,6 +10,7 @@ from schemas.events import Enrolled
 from tests.grade_school import courses as school_courses
 from tests.grade_school import grades
 from tests.unit.reports.html import Page
+from tests.unit.split_folder import write_split
 from tests.unit.trainer.campus import checkerboard, courses
 
 NAMES = ["popular", "content", "itemknn", "svd", "ease", "ials", "neumf_id", "neumf", "hybrid"]
@@ -46,6 +47,8 @@ def test_a_folder_is_evaluated_with_a_report(tmp_path: Path, monkeypatch: pytest
     page.check()
     assert [attributes["id"] for attributes in page.all("section")][:2] == ["metrics", "over-time"]
     assert "hybrid" in page.text
+    assert found["models"]["hybrid"]["recall@10_low"] <= found["models"]["hybrid"]["recall@10"]
+    assert {"popular", "hybrid"} <= found["buckets"]["6+"].keys()
     assert json.loads((report / "evaluation.json").read_text())["models"] == found["models"]
 
 
@@ -83,6 +86,40 @@ def test_models_of_another_protocol_and_too_few_grades_are_one_line(
     assert "0 grades are too few to evaluate on: 100 are wanted" in capsys.readouterr().err
 
 
+def test_a_split_of_the_ncf_paper_is_evaluated_with_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRAIN_DIMENSIONS", "8")
+    monkeypatch.setenv("TRAIN_EPOCHS", "2")
+    folder, report, answer = write_split(tmp_path / "split"), tmp_path / "report", tmp_path / "answer.json"
+    call = ["evaluate", str(folder), "--protocol", "ncf", "--models", "popular,hybrid", "--limit", "50"]
+    assert run([*call, "--report", str(report), "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())
+    assert (found["protocol"], found["events"]) == ("ncf", 2_200)
+    assert {"hr@10", "ndcg@10", "hr@10_full", "ndcg@10_full", "hr@10_full_low"} <= found["models"]["hybrid"].keys()
+    assert found["models"]["popular"]["tests"] == 50
+    assert json.loads((report / "evaluation.json").read_text())["models"] == found["models"]
+    low, high = (found["models"]["popular"][f"hr@10_{end}"] for end in ("low", "high"))
+    assert f"[{low:.3f}, {high:.3f}]" in capsys.readouterr().out
+    assert run([*call, "--refit", "5"]) == 2
+    assert "ncf fits once" in capsys.readouterr().err
+    assert run(["evaluate", str(_folder(tmp_path / "campus")), "--protocol", "ncf"]) == 1
+    assert "has no layout ncf; looked for" in capsys.readouterr().err
+
+
+def test_popular_and_ease_agree_with_print_on_the_ncf_split(real_data: Path, tmp_path: Path) -> None:
+    """HR@10 and NDCG@10 of popularity: .4533 and .2542 in Ferrari Dacrema et al. (TOIS 2021)."""
+    answer = tmp_path / "answer.json"
+    call = ["evaluate", str(real_data / "ncf_ml1m"), "--protocol", "ncf", "--models", "popular,ease"]
+    assert run([*call, "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())["models"]
+    assert (found["popular"]["hr@10"], found["popular"]["ndcg@10"]) == pytest.approx((0.4538, 0.254), abs=0.001)
+    assert (found["popular"]["hr@10_full"], found["popular"]["ndcg@10_full"]) == pytest.approx((0.041, 0.02), abs=0.001)
+    assert found["ease"]["hr@10"] == pytest.approx(0.75, abs=0.02)
+    assert found["ease"]["hr@10_full"] == pytest.approx(0.216, abs=0.02)
+    assert found["ease"]["hr@10_full_ties"] > found["ease"]["hr@10_full_clean"] + 0.1
+
+
 def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(_folder(tmp_path / "campus")), "--models", "oracle"]) == 2
     assert f"no model 'oracle'; known are {', '.join(NAMES)}" in " ".join(
@@ -107,3 +144,28 @@ def test_popular_and_ease_agree_with_an_independent_referee(real_data: Path, tmp
     for name, (recall, ndcg) in REFEREE.items():
         assert found[name]["recall@10"] == pytest.approx(recall, abs=0.015)
         assert found[name]["ndcg@10"] == pytest.approx(ndcg, abs=0.015)
+
+
+def test_settings_are_tuned_and_read_by_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRAIN_EPOCHS", "2")
+    folder, out, answer = _folder(tmp_path / "campus"), tmp_path / "best.toml", tmp_path / "answer.json"
+    assert run(["tune", str(folder), "--trials", "3", "--out", str(out), "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())
+    scores = [trial["ndcg@10"] for trial in found["trials"]]
+    assert len(scores) == 3
+    assert found["best"]["ndcg@10"] == max(scores)
+    assert f"ndcg@10 {max(scores):.4f} on validation: campus, prequential" in out.read_text()
+    call = ["evaluate", str(folder), "--models", "ease", "--limit", "40", "--config", str(out)]
+    assert run(call) == 0
+    capsys.readouterr()
+    assert run(["tune", str(folder), "--out", str(tmp_path / "nowhere" / "best.toml")]) == 2
+    assert "Invalid value for --out" in capsys.readouterr().err
+
+
+def test_a_split_is_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAIN_EPOCHS", "1")
+    folder, answer = write_split(tmp_path / "split", learners=40), tmp_path / "answer.json"
+    assert run(["tune", str(folder), "--protocol", "ncf", "--trials", "2", "--json", str(answer)]) == 0
+    assert len(json.loads(answer.read_text())["trials"]) == 2

@@ -30,7 +30,7 @@ def test_kept_are_the_largest_weights_of_a_row() -> None:
 
 
 def test_rows_of_courses_that_take_no_part_are_empty() -> None:
-    rows: Rows = largest(np.array([[0.0, 2.0], [1.0, 0.0]]), np.array([1, 3]), 5)
+    rows: Rows = largest(np.array([[0.0, 2.0], [1.0, 0.0]]), np.array([1, 3]), 5, neighbours=2)
     assert rows.indptr.tolist() == [0, 0, 1, 1, 2, 2]
     assert rows.indices.tolist() == [3, 1]
     assert rows.data.tolist() == [2.0, 1.0]

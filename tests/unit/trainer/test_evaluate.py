@@ -9,8 +9,9 @@ from schemas.candidates import Candidate, Source
 from schemas.courses import Course
 from tests.unit.trainer.campus import checkerboard, courses, log_of
 from trainer.cases import Block, Case, blocks_of, cases_of, popularity_before
-from trainer.evaluate import NOT_LISTED, evaluate, listed_rank, metrics_of, popular_ranks
+from trainer.evaluate import evaluate, listed_rank, metrics_of, popular_ranks
 from trainer.interactions import interactions_of
+from trainer.metrics import NOT_LISTED
 from trainer.text import bootstrap_model
 
 

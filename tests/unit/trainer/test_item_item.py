@@ -100,3 +100,14 @@ def test_a_ridge_of_nothing_is_an_error_that_says_what_to_do() -> None:
     before = csr_array(np.array([[1.0, 0.0]]))
     with pytest.raises(NotReadyError, match="EASE_LAMBDA"):
         next_course_weights(before, np.array([1]), 0.0)
+
+
+def test_only_the_largest_weights_are_kept() -> None:
+    interactions = interactions_of(checkerboard(learners=30))
+    every, few = (_weights(_fit(interactions, ease_neighbours=number)) for number in (0, 5))
+    assert (np.count_nonzero(few, axis=1) <= 5).all()
+    assert np.count_nonzero(every) > 10 * len(every)
+    kept = few != 0
+    assert np.array_equal(few[kept], every[kept])
+    for row, mask in zip(np.abs(every), kept, strict=True):
+        assert row[mask].min() >= row[~mask].max() - 1e-6

@@ -107,6 +107,17 @@ def test_learning_while_testing_beats_popularity_on_the_checkerboard() -> None:
     assert metrics["hybrid"]["recall@10"] > metrics["popular"]["recall@10"] + 0.2
     assert metrics["neumf"]["recall@10"] > metrics["popular"]["recall@10"] + 0.1
     assert set(metrics["hybrid"]) >= {"recall@10", "hr@10", "ndcg@10", "mrr@10", "precision@10", "coverage@10"}
+    assert set(metrics["hybrid"]) >= {
+        "recall@5",
+        "hr@5",
+        "ndcg@5",
+        "mrr@5",
+        "precision@5",
+        "novelty@5",
+        "similarity@10",
+    }
+    assert metrics["hybrid"]["ndcg@10_low"] < metrics["hybrid"]["ndcg@10"] < metrics["hybrid"]["ndcg@10_high"]
+    assert metrics["hybrid"]["novelty@10"] > 0
     assert metrics["hybrid"]["tests_empty"] == 1.0
     assert metrics["hybrid"]["tests"] == 301.0
 
@@ -129,6 +140,23 @@ def test_the_temporal_protocol_fits_once_and_tests_the_last_tenth() -> None:
     found = _evaluate(_events(), Plan(PROTOCOLS["temporal"], ("popular", "ease")))
     assert found.refits == 1
     assert len(found.scoreboards["ease"].ranks) == 60
+
+
+def test_buckets_stand_beside_popularity_on_the_same_tests() -> None:
+    found = _evaluate(_events(), Plan(HALF, ("ease",)))
+    buckets = found.buckets()
+    assert list(found.scoreboards) == ["ease"]
+    assert all(list(by_model) == ["popular", "ease"] for by_model in buckets.values())
+    assert all(one["popular"]["tests"] == one["ease"]["tests"] for one in buckets.values())
+    assert sum(one["ease"]["tests"] for name, one in buckets.items() if name != "new") == 300
+
+
+def test_a_course_is_new_for_a_week() -> None:
+    late = 400 * DAY_S
+    events = [*_events(), *(enrolled(f"late{i}", "cx", late + i * 2 * DAY_S) for i in range(5))]
+    board = _evaluate(events, Plan(HALF, ("popular",))).scoreboards["popular"]
+    assert board.new[-5:] == [True] * 4 + [False]
+    assert not any(board.new[:-5])
 
 
 def test_what_was_only_looked_at_can_be_hidden() -> None:
