@@ -45,7 +45,9 @@ ACCESS: Final[dict[tuple[str, str], Access]] = {
     ("GET", "/v1/courses/latest"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}"): CATALOGUE,
     ("GET", "/v1/courses/{course_id}/similar"): CATALOGUE,
+    ("POST", "/v1/grades/recommendations"): CATALOGUE,
     ("GET", "/v1/quality"): Access(frozenset({"operator"})),
+    ("GET", "/v1/experiments"): Access(frozenset({"operator"})),
     ("PUT", "/v1/courses/{course_id}"): Access(frozenset({"admin"})),
     ("DELETE", "/v1/courses/{course_id}"): Access(frozenset({"admin"})),
 }

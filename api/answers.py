@@ -75,17 +75,35 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Item(msgspec.Struct, frozen=True):
-    """A recommended course. `topped_up`: it stands in a shared list; the learner's own ran short, or there is none."""
+    """A recommended course. `topped_up`: it stands in a shared list; the learner's own ran short, or there is none.
+
+    `predicted_grade`, of the strategy `grades` alone: as a fraction of the grade's scale.
+    """
 
     course_id: str
     title: str
     score: float
     reasons: tuple[Reason, ...] = ()
     topped_up: bool = False
+    predicted_grade: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class GradesAnswer(msgspec.Struct, frozen=True):
+    """Courses that a grade sheet does not hold, highest predicted grade first. `unknown`: what the model
+    knows nothing of, so that its grade was not used.
+    """
+
+    items: tuple[Item, ...]
+    unknown: tuple[str, ...]
+    model_version: str
 
 
 class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
-    """A learner's list. `state_version`: positions of the last events it includes; `lag`: events not merged yet."""
+    """A learner's list. `state_version`: positions of the last events it includes; `lag`: events not merged yet.
+
+    `experiment` and `arm`: in which experiment, and in which arm of it, the learner was given this strategy.
+    `generated_at` is null of a list that was made with the request, as by predicted grade.
+    """
 
     user_id: str
     strategy: str
@@ -96,6 +114,8 @@ class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float | None
     lag: int | None
     degraded: bool
+    experiment: str | None = None
+    arm: str | None = None
 
 
 class CourseList(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +218,63 @@ class QualityAnswer(msgspec.Struct, frozen=True):
 
     days: int
     models: tuple[ModelQuality, ...]
+
+
+class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the learners of an arm did since each was first given a list in it; null: not known any more.
+
+    `learners` who were given one, `lists` given, courses `clicks` were on, first `enrolments` in a course. `tests`:
+    learners, each by the course he first enrolled in with a list of his own; `hits`: those whose course stood in its
+    first ten places; `hit_rate` with a confidence sequence of 95 %: bounds that hold however often they are looked at.
+    """
+
+    name: str
+    strategy: str
+    share: float
+    learners: int | None = None
+    lists: int | None = None
+    clicks: int | None = None
+    enrolments: int | None = None
+    tests: int | None = None
+    hits: int | None = None
+    hit_rate: float | None = None
+    hit_rate_low: float | None = None
+    hit_rate_high: float | None = None
+
+
+class ArmComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """An arm against the first one, the control, by hits a learner of the arm.
+
+    `effect`: the relative difference (0.1: a tenth more), null if the control has no hit; `low`, `high` (null: none):
+    its confidence sequence of 95 %; `p_value`: always valid. If arms make no difference, the probability that any of
+    them is ever called `better` or `worse` is at most 5 %, however often that is looked at.
+    """
+
+    arm: str
+    control: str
+    effect: float | None
+    low: float
+    high: float | None
+    p_value: float
+    verdict: Literal["undecided", "better", "worse"]
+
+
+class ExperimentAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment, live."""
+
+    name: str
+    state: Literal["running", "ended"]
+    started_at: str
+    ended_at: str | None
+    reason: str
+    arms: tuple[ArmFigures, ...]
+    comparisons: tuple[ArmComparison, ...]
+
+
+class ExperimentsAnswer(msgspec.Struct, frozen=True):
+    """All experiments, the newest first."""
+
+    experiments: tuple[ExperimentAnswer, ...]
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -10,6 +10,8 @@ from api import (
     routes_changes,
     routes_courses,
     routes_events,
+    routes_experiments,
+    routes_grades,
     routes_learners,
     routes_operations,
     routes_quality,
@@ -31,7 +33,9 @@ ROOMS: Final = (
     routes_learners,
     routes_changes,
     routes_courses,
+    routes_grades,
     routes_quality,
+    routes_experiments,
     routes_operations,
 )
 

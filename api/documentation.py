@@ -6,6 +6,7 @@ import msgspec
 from fastapi import FastAPI
 
 from api import answers as bodies
+from api.sheet import SheetGrade
 from schemas.courses import Course
 from schemas.events import AnyEvent
 
@@ -26,7 +27,9 @@ _ANSWERS: Final = (
     bodies.Dashboard,
     bodies.EmbeddingAnswer,
     bodies.ErasureAccepted,
+    bodies.ExperimentsAnswer,
     bodies.FoundCourses,
+    bodies.GradesAnswer,
     bodies.Health,
     bodies.KnownLearners,
     bodies.ProblemDetails,
@@ -77,7 +80,9 @@ def _without(component: Schema, properties: tuple[str, ...] = (), required: tupl
 
 def components() -> dict[str, Schema]:
     """Return every schema that routes refer to, by name."""
-    (event, *_), found = msgspec.json.schema_components([AnyEvent, Course, *_ANSWERS], ref_template=_REF + "{name}")
+    (event, *_), found = msgspec.json.schema_components(
+        [AnyEvent, Course, SheetGrade, *_ANSWERS], ref_template=_REF + "{name}"
+    )
     named = {
         name: _without(one, required=_FILLED) if "type" in one["properties"] else one for name, one in found.items()
     }
@@ -89,7 +94,9 @@ def components() -> dict[str, Schema]:
         "properties": {"events": {"type": "array", "minItems": 1, "items": _reference("Event")}},
     }
     course = _without(named["Course"], required=("course_id",))
-    return {**named, **short_forms, "Event": event, "EventBatch": batch, "CourseBody": course}
+    sheet = {"type": "array", "items": _reference("SheetGrade")}
+    bodies_of = {"Event": event, "EventBatch": batch, "CourseBody": course, "GradeSheet": sheet}
+    return {**named, **short_forms, **bodies_of}
 
 
 class DocumentedAPI(FastAPI):

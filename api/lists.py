@@ -18,17 +18,20 @@ from recommender.reasons import reason_of
 from recommender.resort import ANYTHING, Filters, allowed, by_popularity, explore, resort
 from schemas.candidates import Candidate, CandidateList, Version, pack_version, unpack_candidates
 from schemas.cards import Card
+from schemas.experiments import arm_of
 
 TOP_UPS: Final = ("popular", "latest")
 """Shared lists that fill a short list."""
+DEFAULT: Final = "hybrid"
+"""What lists are sorted by."""
 
 
 class Query(NamedTuple):
-    """What a reader asks for."""
+    """What a reader asks for. `strategy`, if he names none: that of his arm in an experiment, else `DEFAULT`."""
 
     limit: int
     filters: Filters = ANYTHING
-    strategy: str = "hybrid"
+    strategy: str = ""
     prerequisites_met: bool = False
     diversity: float = 0.0
     explore: bool = True
@@ -113,6 +116,9 @@ class Lists:
 
         `found` is None while Redis is away: then, and while the learner's shard is not whole, the answer is degraded.
         """
+        experiment = None if query.strategy else self._models.state.experiment
+        arm = arm_of(user_id, experiment) if experiment else None
+        query = query._replace(strategy=query.strategy or (arm.strategy if arm else DEFAULT))
         own = unpack_candidates(found.packed_list) if found and found.is_whole and found.packed_list else None
         standing = own or self._shared.overall(query.strategy if query.strategy in KINDS else "popular")
         if standing is None and found is None:
@@ -126,6 +132,8 @@ class Lists:
         return Recommendations(
             user_id=user_id,
             strategy=query.strategy,
+            experiment=experiment.record.name if experiment else None,
+            arm=arm.name if arm else None,
             items=items_of(chosen, cards, query.filters, causes, found.event_ids_of if found else lambda _: []),
             state_version=found.state_version if found else "",
             lag=self._ends.lag(found.shard, found.applied) if found else None,
@@ -171,7 +179,7 @@ class Lists:
         left, cards = await self._allowed(self._sorted(own, query), filters, excluded)
         left = spread(left, cards, query)
         chosen = list(islice(left, limit))
-        if own and query.explore and query.strategy == "hybrid" and len(chosen) == limit:
+        if own and query.explore and query.strategy == DEFAULT and len(chosen) == limit:
             chosen = explore(chosen, left, draw_of(user_id, own.version))
         choices = [Choice(candidate) for candidate in chosen]
         if len(choices) < limit:

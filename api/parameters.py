@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from api.lists import Query
 from recommender.resort import Filters
+from schemas.candidates import Strategy
 from schemas.ids import Id, check_id
 from schemas.topics import Position
 
@@ -41,9 +42,11 @@ def _positions(value: str) -> str:
 UserId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 CourseId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=100, description="How many courses at most.")]
-Strategy = Annotated[
-    Literal["hybrid", "collaborative", "content", "popular", "trending"],
-    Parameter(description="What the list is sorted by."),
+SortedBy = Annotated[
+    Strategy | Literal["grades"] | None,
+    Parameter(
+        description="What it is sorted by, `grades`: by predicted grade; else as an experiment has it, or `hybrid`."
+    ),
 ]
 Facet = Annotated[str | None, Parameter(min_length=1, max_length=200, description="Only courses of this value.")]
 Prerequisites = Annotated[
@@ -70,7 +73,7 @@ async def filters_of(language: Facet = None, level: Facet = None, category: Face
 
 async def query_of(
     limit: Limit = 10,
-    strategy: Strategy = "hybrid",
+    strategy: SortedBy = None,
     language: Facet = None,
     level: Facet = None,
     category: Facet = None,
@@ -80,7 +83,7 @@ async def query_of(
 ) -> Query:
     """Return what a request for a learner's list asks for."""
     filters = await filters_of(language, level, category)
-    return Query(limit, filters, strategy, prerequisites == "met", diversity, explore)
+    return Query(limit, filters, strategy or "", prerequisites == "met", diversity, explore)
 
 
 def positions_of(after: str | None) -> list[Position]:

@@ -54,7 +54,7 @@ async def _look(services: Services, user_id: str, query: Query) -> Recommendatio
     except (RedisError, TimeoutError):
         found = None
     try:
-        return await services.lists.recommendations(user_id, found, query)
+        return await services.recommendations(user_id, found, query)
     except ProblemError:
         return None
 
@@ -73,7 +73,7 @@ async def _events(
         answer = await _look(services, user_id, query)
         if answer and (sent is None or _lasting(answer) != sent):
             sent, said_at = _lasting(answer), time.monotonic()
-            services.metrics.count_answer(answer.degraded)
+            services.count_list(answer)
             yield b"data: " + msgspec.json.encode(answer) + b"\n\n"
         elif time.monotonic() - said_at >= HEARTBEAT_S:
             said_at = time.monotonic()

@@ -31,8 +31,8 @@ async def recommendations(
     """Return a learner's list; for a learner without one, the popular list."""
     services = services_of(request)
     found = await services.find(user_id, positions_of(after), min(wait_ms, MAX_WAIT_MS) / 1_000)
-    answer = await services.lists.recommendations(user_id, found, query)
-    services.metrics.count_answer(answer.degraded)
+    answer = await services.recommendations(user_id, found, query)
+    services.count_list(answer)
     return respond(answer)
 
 

@@ -12,12 +12,15 @@ from aiokafka.errors import KafkaError
 from fastapi import Request
 from redis.exceptions import RedisError
 
+from adapters.experiments import ExperimentCounts
 from adapters.redis import Client, connect, end_tasks
+from api.answers import Recommendations
 from api.auth import Verifier
 from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import read_fallback
-from api.lists import Lists
+from api.grades import GradedLists
+from api.lists import Lists, Query
 from api.log_ends import LogEnds
 from api.logs import hashed
 from api.lookup import Learners, Lookup
@@ -50,9 +53,11 @@ class Services:
     changes: Changes
     learners: Learners
     lists: Lists
+    grades: GradedLists
     publisher: Publisher
     verifier: Verifier
     metrics: Metrics
+    counts: ExperimentCounts
     tasks: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
     async def find(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup | None:
@@ -62,6 +67,18 @@ class Services:
         except (RedisError, TimeoutError) as error:
             logger.warning("looking learner %s up failed: %r", hashed(user_id), error)
             return None
+
+    def count_list(self, answer: Recommendations) -> None:
+        """Count a list that goes out, and that it was given in an experiment: a degraded one was not."""
+        self.metrics.count_answer(answer.degraded)
+        experiment = self.control.state.experiment
+        if experiment and answer.experiment == experiment.record.name and not answer.degraded:
+            self.counts.add(experiment, answer.user_id, lists=1)
+
+    async def recommendations(self, user_id: str, found: Lookup | None, query: Query) -> Recommendations:
+        """Return a learner's list, by whichever strategy is asked for."""
+        lists = self.grades if query.strategy == "grades" else self.lists
+        return await lists.recommendations(user_id, found, query)
 
     def missing(self) -> list[str]:
         """Return what the API lacks to do its work."""
@@ -141,9 +158,11 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             changes=changes,
             learners=Learners(client, control, watch, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
+            grades=GradedLists(client, shared, control, ends, settings.read_timeout_s),
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             metrics=metrics,
+            counts=ExperimentCounts(client, control),
         )
         await services.learners.prepare()
         work = {
@@ -152,6 +171,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             "shared-lists": shared.run(),
             "changes": changes.run(),
             "shards": watch.run(),
+            "experiments": services.counts.run(),
         }
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "evaluate": "cli.evaluate",
     "tune": "cli.tune",
     "models": "cli.models",
+    "experiments": "cli.experiments",
     "lag": "cli.lag",
     "replay": "cli.replay",
     "state": "cli.state",

@@ -115,6 +115,7 @@ def _note_kept(follower: Follower, log: LearnerLog) -> None:
         "activity log": f"{log.activity} records, {days[ACTIVITY]} days: every reader leaves them out",
         "dead letters": f"{log.dead_letters} records under the learner's key, {days[DEAD_LETTERS]} days",
         "live quality": f"sums by day and model, without ids, {KEPT_DAYS} days",
+        "experiments": "sums by arm, without ids; the mark that the learner was counted is deleted",
         "Redis' files": "append-only file, slow log, backups: until they are rewritten (BGREWRITEAOF)",
     }
     for place, proof in kept.items():

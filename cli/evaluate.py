@@ -10,6 +10,7 @@ import typer
 from cli.options import JsonFile
 from cli.output import give, table
 from cli.progress import meter
+from datasets.dataset import Dataset
 from datasets.detect import load
 
 if TYPE_CHECKING:
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 _SHOWN = ("recall@10", "ndcg@10", "mrr@10", "coverage@10", "novelty@10", "recall@10_known", "recall@10_empty")
 _SHOWN_OF_SPLIT = ("hr@10", "ndcg@10", "hr@10_full", "ndcg@10_full", "coverage@10", "novelty@10")
+_SHOWN_GRADES = ("rmse", "rmse_low", "rmse_high", "mae", "ndcg@10", "rmse_known", "rmse_new")
 
 
 @app.command()
 def evaluate(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder, in any layout that `import` reads.")],
     protocol: Annotated[
-        Literal["prequential", "temporal", "ncf"],
-        typer.Option(help="Test, then learn, with refits; one model of the first 90 %; or the NCF paper's split."),
+        Literal["prequential", "temporal", "ncf", "grades"],
+        typer.Option(
+            help="Test, then learn, with refits; one model of the first 90 %; the NCF paper's split; or predict grades."
+        ),
     ] = "prequential",
     models: Annotated[str, typer.Option(metavar="A,B", help="Models, comma-separated; all by default.")] = "",
     refit: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Enrolments between two fits; 0: none after the first.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="Enrolments or grades between two fits; 0: none after the first."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, metavar="N", help="Tests, evenly spaced; 0: all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="K", help="Seed of every random choice.")] = 1,
@@ -49,9 +54,13 @@ def evaluate(
     the learner has taken is ranked, and ties count against the model. In `ncf` each learner's last course is, among the
     split's 99 others and (`_full`) among all. Intervals are 95 %, by resampling learners.
     """
+    if protocol == "grades":
+        _give_grades(path, models, refit, limit, seed, report, json_file)
+        return
+    from trainer.contenders import CONTENDERS
     from trainer.protocols import PROTOCOLS, Plan
 
-    started, names = time.monotonic(), _names(models)
+    started, names = time.monotonic(), _names(models, tuple(CONTENDERS))
     if protocol == "ncf":
         if refit is not None:
             raise typer.BadParameter("the protocol ncf fits once", param_hint="--refit")
@@ -81,17 +90,13 @@ def _report(folder: Path, answer: dict[str, Any]) -> None:
     write_report(folder, answer)
 
 
-def _names(models: str) -> tuple[str, ...]:
+def _names(models: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the models asked for; all of them if none is."""
-    from trainer.contenders import CONTENDERS
-
     names = tuple(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
     for name in names:
-        if name not in CONTENDERS:
-            raise typer.BadParameter(
-                f"there is no model {name!r}; known are {', '.join(CONTENDERS)}", param_hint="--models"
-            )
-    return names or tuple(CONTENDERS)
+        if name not in known:
+            raise typer.BadParameter(f"there is no model {name!r}; known are {', '.join(known)}", param_hint="--models")
+    return names or known
 
 
 def _of_split(path: Path, models: tuple[str, ...], limit: int, seed: int, config: Path | None) -> dict[str, Any]:
@@ -111,11 +116,7 @@ def _of_split(path: Path, models: tuple[str, ...], limit: int, seed: int, config
     return {"protocol": "ncf", "dataset": path.name, "models": found, "events": events}
 
 
-def _of_stream(path: Path, protocol: str, plan: "Plan", config: Path | None) -> dict[str, Any]:
-    from trainer.protocols import Evaluation
-    from trainer.settings import load_settings
-
-    settings = load_settings(**({} if config is None else {"train_config": config}))
+def _read(path: Path) -> Dataset:
     with meter(f"reading {path}"):
         dataset = load(path)
     if dataset.rejects:
@@ -123,6 +124,35 @@ def _of_stream(path: Path, protocol: str, plan: "Plan", config: Path | None) -> 
             f"coursestream: {len(dataset.rejects):,} rows of {path} were rejected; `import` writes them to a file",
             file=sys.stderr,
         )
+    return dataset
+
+
+def _give_grades(
+    path: Path, models: str, refit: int | None, limit: int, seed: int, report: Path | None, json_file: str | None
+) -> None:
+    """Predict every grade from what stood before it; compare the models."""
+    from trainer.grades_evaluation import MODELS, REFIT, GradesEvaluation, Plan
+
+    plan, started = Plan(_names(models, MODELS), REFIT if refit is None else refit, limit, seed), time.monotonic()
+    dataset = _read(path)
+    events = dataset.timeline()
+    with meter("evaluating", 1) as progress:
+        found = GradesEvaluation(dataset.courses, events, plan, lambda what, done: progress.reach(done, 1, what)).run()
+    counts = {"events": len(events), "rejected": len(dataset.rejects)}
+    answer = {"protocol": "grades", "dataset": path.name, **found, **counts}
+    answer["seconds"] = round(time.monotonic() - started, 3)
+    if report is not None:
+        _report(report, answer)
+    rows = [(name, *(metrics[column] for column in _SHOWN_GRADES)) for name, metrics in answer["models"].items()]
+    give(answer, json_file, table(("model", *(f"#{column}" for column in _SHOWN_GRADES)), rows))
+
+
+def _of_stream(path: Path, protocol: str, plan: "Plan", config: Path | None) -> dict[str, Any]:
+    from trainer.protocols import Evaluation
+    from trainer.settings import load_settings
+
+    settings = load_settings(**({} if config is None else {"train_config": config}))
+    dataset = _read(path)
     events = dataset.timeline()
     with meter("evaluating", 1) as progress:
         evaluation = Evaluation(

@@ -13,11 +13,12 @@ from api.lookup import Lookup
 from api.models import ModelLog
 from api.shared import SharedCache
 from recommender.recommend import Recommender
-from recommender.resort import STRATEGIES, Filters
+from recommender.resort import Filters
 from recommender.shared import newest, popular, trending
 from recommender.sketch import sketches_of
-from schemas.candidates import CandidateList, Version
+from schemas.candidates import STRATEGIES, CandidateList, Version
 from schemas.cards import Card, card_of
+from schemas.control import ControlState
 from schemas.courses import Course
 from schemas.meta import Status
 from schemas.settings import Connections
@@ -49,14 +50,14 @@ class _Shared(SharedCache):
 
 
 class _Models(ModelLog):
-    """The one model that was live."""
+    """What `control` said then."""
 
-    def __init__(self, version: str) -> None:
-        self._version = version
+    def __init__(self, state: ControlState) -> None:
+        self.state = state
 
     def version_of(self, _model_epoch: int) -> str:
         """Return the model that was live."""
-        return self._version
+        return self.state.model_version
 
 
 class _Ends(LogEnds):
@@ -87,7 +88,7 @@ async def answer_of(past: Past, user_id: str, until_ms: int, query: Query) -> di
     """Return what the API would have answered with what stood then, and which parts of it are exact."""
     version = Version(*past.serving.epochs, -1, -1)
     shared = _Shared(past.serving.recommender, past.catalogue, version, until_ms * 1_000)
-    lists = Lists(shared, _Models(past.model_version), _Ends())
+    lists = Lists(shared, _Models(past.control), _Ends())
     answer = await lists.recommendations(user_id, _looked_up(past), query)
     return {
         **msgspec.json.decode(msgspec.json.encode(answer)),
@@ -105,18 +106,18 @@ async def recommend_as_of(connections: Connections, user_id: str, until_ms: int,
 
 def query_of(
     limit: int,
-    strategy: str,
+    strategy: str | None,
     facets: Mapping[str, str | None],
     prerequisites_met: bool,
     diversity: float,
     explore: bool,
 ) -> Query:
     """Return what is asked for; wrong usage if there is no such strategy."""
-    if strategy not in STRATEGIES:
+    if strategy and strategy not in STRATEGIES:
         raise typer.BadParameter(f"--strategy {strategy!r} is none of {', '.join(STRATEGIES)}")
     wanted = {name: value or "" for name, value in facets.items()}
     filters = Filters(wanted["language"], wanted["level"], wanted["category"])
-    return Query(limit, filters, strategy, prerequisites_met, diversity, explore)
+    return Query(limit, filters, strategy or "", prerequisites_met, diversity, explore)
 
 
 def told(answer: Mapping[str, Any]) -> Text:

@@ -20,7 +20,10 @@ app = typer.Typer(add_completion=False)
 def recommend(
     user: Annotated[str, typer.Argument(metavar="USER", help="The learner's id.")],
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many courses at most.")] = 10,
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="What the list is sorted by.")] = "hybrid",
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the list is sorted by; by default as an experiment wants it."),
+    ] = None,
     language: Annotated[str | None, typer.Option(metavar="NAME", help="Only courses in this language.")] = None,
     level: Annotated[str | None, typer.Option(metavar="NAME", help="Only courses of this level.")] = None,
     category: Annotated[str | None, typer.Option(metavar="NAME", help="Only courses of this category.")] = None,
@@ -51,11 +54,10 @@ def recommend(
     path = f"/v1/learners/{quote(user, safe='')}/recommendations"
     query = {
         "limit": str(limit),
-        "strategy": strategy,
         "diversity": str(diversity),
         "explore": str(explore).lower(),
         "prerequisites": "met" if prerequisites_met else "any",
-        **{name: value for name, value in filters.items() if value},
+        **{name: value for name, value in {"strategy": strategy, **filters}.items() if value},
     }
     answer = get(find(state_dir), path, query)
     give(answer, json_file, items_table(answer, reasons))

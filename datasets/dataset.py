@@ -37,6 +37,7 @@ class Finding(StrEnum):
     OUTLIERS = "outliers"
     OFF_SCALE = "ratings off the scale"
     UNKNOWN_COURSES = "events of unknown courses"
+    CARRIED_OVER = "grades carried over"
 
 
 class Place(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from datasets import canonical, coco, edx, mars, movielens, seed, udemy
+from datasets import canonical, coco, edx, mars, movielens, oulad, seed, udemy
 from datasets.dataset import Dataset
 from schemas.errors import UnknownLayoutError
 
@@ -22,7 +22,7 @@ class Layout(NamedTuple):
 
 LAYOUTS: Final = {
     module.LAYOUT: Layout(module.LAYOUT, module.LOOKED_FOR, module.found, module.read)
-    for module in (canonical, seed, mars, coco, movielens, udemy, edx)
+    for module in (canonical, seed, mars, coco, movielens, oulad, udemy, edx)
 }
 """All layouts by name, in the order in which they are looked for."""
 

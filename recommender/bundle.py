@@ -8,6 +8,7 @@
 | `neumf.npz` | the arrays of `recommender.model.NeuMF` | no |
 | `ease.npz` | `indptr, indices, data, decay` | no |
 | `index.faiss` | serialised FAISS index | no |
+| `grades.npz` | the arrays of `recommender.grades.GradesNet` | no; nor where grades were too few, or it was no use |
 | `manifest.json` | `schemas.manifest.Manifest` | yes |
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.blend import Blend
+from recommender.grades import GRADES_ARRAYS, GradesNet
 from recommender.model import NEUMF_ARRAYS, Ease, Model, NeuMF, Rows, Text
 from schemas.errors import BundleError
 from schemas.manifest import MANIFEST_NAME, BundleFile, Manifest, file_of
@@ -33,6 +35,7 @@ BLEND_NAME: Final = "blend.json"
 NEUMF_NAME: Final = "neumf.npz"
 EASE_NAME: Final = "ease.npz"
 INDEX_NAME: Final = "index.faiss"
+GRADES_NAME: Final = "grades.npz"
 
 LEAST_KNOWN: Final = 0.1
 """Share of a model's courses that the catalogue must know, or the model is another catalogue's."""
@@ -82,6 +85,8 @@ def save_model(folder: Path, model: Model) -> None:
         save_arrays(folder / EASE_NAME, {"decay": decay, **_row_arrays(model.ease.rows)})
     if model.index is not None:
         (folder / INDEX_NAME).write_bytes(model.index)
+    if model.grades is not None:
+        save_arrays(folder / GRADES_NAME, {name: getattr(model.grades, name) for name in GRADES_ARRAYS})
 
 
 def _row_arrays(rows: Rows) -> dict[str, NDArray[np.generic]]:
@@ -134,13 +139,16 @@ def read_model(folder: Path, present: Collection[str]) -> Model:
     vocabulary = _read_json(folder / VOCABULARY_NAME, tuple[str, ...])
     blend = _read_json(folder / BLEND_NAME, _BlendFile)
     text = load_arrays(folder / TEXT_NAME)
-    neumf, ease = None, None
+    neumf, ease, grades = None, None, None
     if NEUMF_NAME in present:
         arrays = load_arrays(folder / NEUMF_NAME)
         neumf = NeuMF(**{name: arrays[name] for name in NEUMF_ARRAYS})
     if EASE_NAME in present:
         arrays = load_arrays(folder / EASE_NAME)
         ease = Ease(_rows(arrays, len(course_ids)), float(arrays["decay"]))
+    if GRADES_NAME in present:
+        arrays = load_arrays(folder / GRADES_NAME)
+        grades = GradesNet(**{name: arrays[name] for name in GRADES_ARRAYS})
     return Model(
         course_ids=course_ids,
         text=Text(vocabulary, text["idf"], _rows(text, len(vocabulary))),
@@ -148,6 +156,7 @@ def read_model(folder: Path, present: Collection[str]) -> Model:
         neumf=neumf,
         ease=ease,
         index=(folder / INDEX_NAME).read_bytes() if INDEX_NAME in present else None,
+        grades=grades,
     )
 
 

@@ -4,13 +4,16 @@ A *bootstrap* model knows the catalogue's text only: it has no NeuMF, no EASE an
 """
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.blend import DEFAULT_BLEND, Blend
 from schemas.errors import BundleError
+
+if TYPE_CHECKING:
+    from recommender.grades import GradesNet
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -122,6 +125,7 @@ class Model:
     neumf: NeuMF | None = None
     ease: Ease | None = None
     index: bytes | None = None
+    grades: "GradesNet | None" = None
 
     def __post_init__(self) -> None:
         n = len(self.course_ids)
@@ -132,6 +136,8 @@ class Model:
             sizes["neumf"] = len(self.neumf.history)
         if self.ease is not None:
             sizes["ease"] = len(self.ease.rows)
+        if self.grades is not None:
+            sizes["grades"] = len(self.grades.history)
         for name, size in sizes.items():
             if size != n:
                 raise BundleError(f"{name} has {size} courses, courses.json {n}")

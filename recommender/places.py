@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from recommender.recommend import Recommender
-from recommender.resort import STRATEGIES, scores_of
-from schemas.candidates import Candidate
+from recommender.resort import scores_of
+from schemas.candidates import STRATEGIES, Candidate
 
 SHARED_PLACES: Final = 100
-"""Places of the popular list."""
+"""Places of the popular and the trending list."""
 
 NOWHERE: Final[dict[str, int | None]] = dict.fromkeys(STRATEGIES)
 
@@ -36,13 +36,16 @@ def places_in(listed: Sequence[Candidate], course_id: str, taken: AbstractSet[st
     return found
 
 
-def shared_place(recommender: Recommender, course_id: str, taken: AbstractSet[str]) -> int | None:
-    """Return a course's place in the popular list, from 1, or None. What ties with it is before it."""
+def shared_place(
+    recommender: Recommender, course_id: str, taken: AbstractSet[str], kind: str = "popular"
+) -> int | None:
+    """Return a course's place in the popular or trending list, from 1, or None. What ties with it is before it."""
     universe = recommender.universe
     index = universe.index_of.get(course_id)
     if index is None or not universe.active[index]:
         return None
-    ahead = (recommender.popular >= recommender.popular[index]) & universe.active
+    scores = recommender.trending if kind == "trending" else recommender.popular
+    ahead = (scores >= scores[index]) & universe.active
     hidden = [universe.index_of[one] for one in taken if one in universe.index_of]
     ahead[hidden] = False
     ahead[index] = True

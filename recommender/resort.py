@@ -8,10 +8,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.candidates import COMPONENTS, Candidate, Source
+from schemas.candidates import COMPONENTS, STRATEGIES, Candidate, Source
 from schemas.cards import Card
 
-STRATEGIES: Final = ("hybrid", "collaborative", "content", "popular", "trending")
 ITEM_ITEM_WEIGHT: Final = 0.5
 """What item-item counts beside NeuMF in the strategy `collaborative`, both z-scored."""
 

@@ -17,13 +17,17 @@ places because `stream/publish.lua` compares them (a list replaces another only 
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 LAYOUT: Final = 1
 MAX_CANDIDATES: Final = 250
 NO_CAUSE: Final = 255
 COMPONENTS: Final = ("collaborative", "item_item", "content", "popular", "trending")
 """Component scores of a candidate, in packed order."""
+
+Strategy = Literal["hybrid", "collaborative", "content", "popular", "trending"]
+STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
+"""What a list may be sorted by when it is read."""
 
 _HEADER: Final = struct.Struct(">BQQQQQBB")
 _RANGE: Final = struct.Struct(">" + "ff" * len(COMPONENTS))

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ConfigurationError
+from schemas.experiments import Experiment, ExperimentEnded, ExperimentStarted
 from schemas.manifest import Comparison
 
 REMEMBERED: Final = 10
@@ -105,6 +106,8 @@ ControlRecord = (
     | RecordQuarantined
     | RefitRequested
     | RefitEnded
+    | ExperimentStarted
+    | ExperimentEnded
 )
 _decoder: Final[msgspec.json.Decoder[ControlRecord]] = msgspec.json.Decoder(ControlRecord)
 
@@ -155,6 +158,9 @@ class ControlState:
     quarantined: frozenset[tuple[str, int, int]] = frozenset()
     quarantined_ms: tuple[int, ...] = ()
     """When the last `REMEMBERED` of them were."""
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    """By name, oldest first; at most one of them, `experiment`, has not ended."""
+    experiment: Experiment | None = None
     unknown: int = 0
 
     def apply(self, raw: bytes, offset: int, appended_ms: int) -> "ControlState":
@@ -184,6 +190,12 @@ class ControlState:
                 place = (record.topic, record.partition, record.offset)
                 moments = (*self.quarantined_ms, appended_ms)[-REMEMBERED:]
                 return replace(state, quarantined=self.quarantined | {place}, quarantined_ms=moments)
+            case ExperimentStarted() if self.experiment is None and record.name not in self.experiments:
+                started = Experiment(record, offset, appended_ms)
+                return replace(state, experiments={**self.experiments, record.name: started}, experiment=started)
+            case ExperimentEnded() if self.experiment and record.name == self.experiment.record.name:
+                ended = replace(self.experiment, ended_ms=appended_ms, reason=record.reason)
+                return replace(state, experiments={**self.experiments, record.name: ended}, experiment=None)
             case _:
                 return state
 

@@ -15,10 +15,13 @@
 | `cs:{p}:g:d` | sorted set | dirty: USER by the time of the mark, ms |
 | `cs:{p}:g:u` | sorted set | learners: USER by last offset, most recent last |
 | `cs:{p}:q:DAY` | hash | live quality, soft, outside generations: see `schemas/quality.py`; expires |
+| `cs:{p}:x:EPOCH` | hash | figures of an experiment, soft, outside generations: see `schemas/experiments.py`; expires |
+| `cs:{p}:x:EPOCH:m` | hash | marks of its learners: draw -> how far they are counted; expires |
 | `cs:{p}:w:USER` | hash | pending writes, outside generations: course -> u64 offset + u8 rank |
 | `cs:{shared}:popular` `...:trending` `...:latest` | hash | facet -> candidate list |
 | `cs:{shared}:similar` | hash | course -> candidate list |
 | `cs:{shared}:cards` | hash | course -> card (JSON) |
+| `cs:{shared}:grades` | hash | `model`: the live model's grades part (`recommender/grades.py`); `epoch`: its epoch |
 | `cs:{shared}:meta` | hash | what the shared keys were made from, and the nonce of their last writer |
 | `cs:{shared}:replay` | string | lease: which replay builds the generation after the live one; expires |
 | `cs:changed` | channel | USERs, a MessagePack list, whose candidate list or pending writes have just changed |
@@ -32,6 +35,7 @@ SHARED_TRENDING: Final = "cs:{shared}:trending"
 SHARED_LATEST: Final = "cs:{shared}:latest"
 SHARED_SIMILAR: Final = "cs:{shared}:similar"
 SHARED_CARDS: Final = "cs:{shared}:cards"
+SHARED_GRADES: Final = "cs:{shared}:grades"
 SHARED_META: Final = "cs:{shared}:meta"
 REPLAY: Final = "cs:{shared}:replay"
 CHANGED: Final = "cs:changed"
@@ -110,3 +114,11 @@ class ShardKeys:
     def quality(self, day: int) -> str:
         """Key of the live quality of a day (UTC, days since 1970); the same in all generations."""
         return f"cs:{{{self.shard}}}:q:{day}"
+
+    def experiment(self, epoch: int) -> str:
+        """Key of the figures of the experiment that was started at this offset; the same in all generations."""
+        return f"cs:{{{self.shard}}}:x:{epoch}"
+
+    def experiment_marks(self, epoch: int) -> str:
+        """Key of the marks of its learners; the same in all generations."""
+        return self.experiment(epoch) + ":m"

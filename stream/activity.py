@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -105,8 +105,12 @@ async def take_activity(
     views: dict[int, ShardView],
     records: Sequence[Record],
     quarantine: Quarantine,
+    joined_in: Callable[[Mapping[str, ActivityUpdate]], None],
 ) -> None:
-    """Join a batch of the topic; that of shards which are not open yet is let go: it is soft."""
+    """Join a batch of the topic; that of shards which are not open yet is let go: it is soft.
+
+    `joined_in` is told what learners did, shard by shard.
+    """
 
     async def take(part: Sequence[Record]) -> None:
         with breaking():
@@ -116,6 +120,7 @@ async def take_activity(
         for partition, updates in joined.items():
             if partition in views:
                 await merge_activity(client, views[partition], updates)
+                joined_in(updates)
         quarantine.odds.worked(len(part) - len(dead))
 
     await by_halves(records, _halves, take, lambda part, error: quarantine.take_activity(part[0], error))

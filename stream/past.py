@@ -106,11 +106,12 @@ class PastLearner:
 class Past:
     """All that a learner's list is made from, and the list; `packed` is None for a learner without an own one.
 
-    `exact`: which parts are just what they were then. Popularity never is: a list keeps that of when it was made.
+    `control`: what it said then. `exact`: which parts are just what they were then. Popularity never is: a list keeps
+    that of when it was made.
     """
 
     serving: Serving
-    model_version: str
+    control: ControlState
     catalogue: Mapping[str, Course]
     learner: PastLearner
     packed: bytes | None
@@ -226,6 +227,6 @@ async def past_of(connections: Connections, user_id: str, until_ms: int) -> Past
             "popularity": False,
         }
         return Past(
-            serving, control.state.model_version, catalogue.courses, learner,
+            serving, control.state, catalogue.courses, learner,
             _listed(serving, learner, until_ms), shard, read.ends[events] - 1, exact,
         )  # fmt: skip

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from redis.exceptions import RedisError
@@ -20,8 +20,9 @@ from schemas.candidates import unpack_candidates, unpack_version
 from schemas.keys import ShardKeys
 from schemas.quality import KEPT_DAYS, SHARED, Slot, Tally, fields_of, history_of, tally_of
 from stream import metrics
-from stream.merge import FirstEnrolments
+from stream.merge import FirstEnrolments, LearnerUpdate
 from stream.serving import Serving, ServingRoom
+from stream.trials import Trial, Trials
 
 logger: Final = logging.getLogger(__name__)
 
@@ -38,6 +39,13 @@ class Place(NamedTuple):
 
     slot: Slot
     place: int | None
+
+
+class _Waiting(NamedTuple):
+    shard: int
+    firsts: FirstEnrolments
+    serving: Serving
+    trial: Trial | None
 
 
 def judge(firsts: FirstEnrolments, recommender: Recommender, model_epoch: int) -> Iterator[Place]:
@@ -66,19 +74,22 @@ def _places(stood: bytes, course_id: str, taken: set[str]) -> dict[str, int | No
 class Quality:
     """Judges first enrolments beside the stream, and adds up what it finds in Redis."""
 
-    def __init__(self, client: Client, room: ServingRoom) -> None:
+    def __init__(self, client: Client, room: ServingRoom, trials: Trials) -> None:
         self._client = client
         self._room = room
-        self._waiting: deque[tuple[int, FirstEnrolments, Serving]] = deque()
+        self._trials = trials
+        self._waiting: deque[_Waiting] = deque()
 
     def wants_more(self) -> bool:
         """Whether first enrolments should be asked for."""
         return len(self._waiting) < WAITING
 
-    def take(self, shard: int, firsts: Sequence[FirstEnrolments]) -> None:
+    def take(self, shard: int, firsts: Sequence[FirstEnrolments], updates: Mapping[str, LearnerUpdate]) -> None:
         """Take in first enrolments of a shard, with what is served now: later counts would know of the enrolments."""
         if serving := self._room.current:
-            self._waiting.extend((shard, one, serving) for one in firsts)
+            for one in firsts:
+                trial = self._trials.trial_of(one, updates[one.user_id])
+                self._waiting.append(_Waiting(shard, one, serving, trial))
 
     async def run(self) -> None:
         """Judge and write, for ever."""
@@ -94,13 +105,15 @@ class Quality:
         found: dict[int, dict[Slot, Tally]] = {}
         until = time.perf_counter() + _SLICE_S
         while self._waiting and time.perf_counter() < until:
-            shard, firsts, serving = self._waiting.popleft()
+            shard, firsts, serving, trial = self._waiting.popleft()
             tallies = found.setdefault(shard, {})
             try:
                 for slot, place in judge(firsts, serving.recommender, serving.model_epoch):
                     tally = tally_of(place)
                     tallies[slot] = tallies.get(slot, Tally()).plus(tally)
                     metrics.count_test(slot, tally)
+                if trial:
+                    self._trials.judge(trial, firsts, serving.recommender)
             except ValueError as error:
                 logger.warning("a list was not judged: %s", error)
             await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from adapters.follow import Catalogue, ControlLog
 from adapters.redis import Client, patiently
+from recommender.grades import pack_grades
 from recommender.recommend import Recommender
 from recommender.shared import newest, popular, similar, trending
 from recommender.sketch import sketches_of
@@ -22,6 +23,7 @@ from schemas.cards import card_of, pack_card
 from schemas.courses import Course
 from schemas.keys import (
     SHARED_CARDS,
+    SHARED_GRADES,
     SHARED_LATEST,
     SHARED_META,
     SHARED_POPULAR,
@@ -162,6 +164,13 @@ async def _write_cards(client: Client, serving: Serving, catalogue: Mapping[str,
     await replace_hash(client, SHARED_CARDS, cards)
 
 
+async def _write_grades(client: Client, serving: Serving) -> None:
+    model, fields = serving.recommender.universe.prepared.model, {}
+    if model.grades is not None:
+        fields = {"epoch": str(serving.model_epoch).encode(), "model": pack_grades(model.course_ids, model.grades)}
+    await replace_hash(client, SHARED_GRADES, fields)
+
+
 async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str, Course], counted: str) -> None:
     """Write the shared keys that are not made from this serving and these counts yet.
 
@@ -178,6 +187,7 @@ async def write_shared(client: Client, serving: Serving, catalogue: Mapping[str,
     same_epochs = all(stood.get(name) == value for name, value in made_from.items())
     if not same_epochs:
         await _write_cards(client, serving, catalogue)
+        await _write_grades(client, serving)
     if not same_epochs or stood.get("counted") != counted:
         await _write_lists(client, serving)
         await _remember(client, nonce, {**made_from, "counted": counted})

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from adapters.bundles import BundleStore
+from adapters.experiments import ExperimentCounts
 from adapters.follow import Catalogue, ControlLog
 from adapters.kafka import open_producer, open_reader
 from adapters.records import Record
@@ -28,6 +29,7 @@ from stream.serving import ServingRoom
 from stream.settings import StreamSettings
 from stream.shards import Flow, Phase, Shard, ShardOwner
 from stream.shared_lists import SharedLists
+from stream.trials import Trials
 
 REBUILT_AT_ONCE: Final = 2
 """Shards whose first lists are computed together: one is read and written while the other is computed."""
@@ -47,7 +49,9 @@ class Worker:
         self.control = ControlLog(bootstrap)
         self._catalogue = Catalogue(bootstrap)
         self._room = ServingRoom(BundleStore(settings.bundle_url, settings.bundle_cache), self.control, self._catalogue)
-        self._quality = Quality(self._client, self._room)
+        self._counts = ExperimentCounts(self._client, self.control)
+        self._trials = Trials(self.control, self._counts)
+        self._quality = Quality(self._client, self._room, self._trials)
         self._refresher = Refresher(self._client, settings.candidates, settings.refresh_batch)
         self._refresher.observe_freshness = metrics.FRESHNESS.observe
         self._stack = AsyncExitStack()
@@ -93,6 +97,7 @@ class Worker:
         self._start("health", lambda: health.run(settings.check_interval_s))
         self._start("shared", self._share)
         self._start("quality", self._quality.run)
+        self._start("experiments", self._counts.run)
         self._start("unfinished", lambda: self._delete_unfinished(settings.check_interval_s * 5))
         self.control.on_change(self._follow_generation)
         return self
@@ -141,7 +146,9 @@ class Worker:
         self._deliveries[ACTIVITY].took()
         views = {shard.partition: shard.view for shard in self._owner.open_shards()}
         quarantine = self._owner.quarantine
-        await take_activity(self._client, self._producer, self.control.state, views, records, quarantine)
+        await take_activity(
+            self._client, self._producer, self.control.state, views, records, quarantine, self._trials.take_clicks
+        )
         self._refresher.wake()
 
     def _shards_to_refresh(self) -> list[Shard]:
@@ -154,7 +161,8 @@ class Worker:
         if shard.phase != Phase.FILLING:
             self._refresher.wake()
         if shard.meta.status == Status.LIVE:  # before, readers are not shown its lists
-            self._quality.take(shard.partition, answer.first_enrolments)
+            self._quality.take(shard.partition, answer.first_enrolments, run.updates)
+        self._trials.forget(run.updates)
 
     def _follow_generation(self) -> None:
         """Open the owned shards anew when another generation went live; the old one is retired."""

@@ -3,6 +3,8 @@
 import logging
 from typing import Final
 
+import msgspec
+
 from adapters.bundles import BundleStore
 from schemas.errors import NotReadyError
 from trainer.champion import load_champion
@@ -59,4 +61,6 @@ async def _make(log: Log, settings: TrainerSettings, seed: int, force: bool, pro
     model, found, duel = trained.model, trained.found, trained.duel
     is_newer = champion is None or champion.lacks(log.offsets)
     verdict = judge(found.tail, champion, duel, absent or trained.absent, force, is_newer)
+    logger.info("grades: %s", trained.grades.reason)
+    verdict = msgspec.structs.replace(verdict, metrics={**verdict.metrics, **trained.grades.metrics})
     return Made(model, log, seed, verdict, found.epochs, found.passes)

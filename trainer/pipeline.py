@@ -17,6 +17,7 @@ from trainer.champion import Champion
 from trainer.evaluate import Evaluation, Ranking, evaluate, metrics_of, served
 from trainer.fit import trainable
 from trainer.gate import FEWEST_NEW_TESTS, Duel
+from trainer.grades_part import GradesPart, fit_grades
 from trainer.interactions import Interactions, interactions_of
 from trainer.log import Log
 from trainer.model import fit_model
@@ -30,6 +31,7 @@ _FIRST_FIT: Final = 0.3
 _BLENDED: Final = 0.35
 _TESTED: Final = 0.4
 _FOUGHT: Final = 0.7
+_GRADED: Final = 0.9
 _NOBODY: Final = np.empty(0, dtype=np.int64)
 _UNTESTED: Final = Ranking(_NOBODY, _NOBODY, metrics_of(_NOBODY, set(), 0))
 
@@ -52,6 +54,7 @@ class Trained(NamedTuple):
     found: Found
     duel: Duel | None
     absent: str
+    grades: GradesPart
 
 
 def train_model(
@@ -76,8 +79,11 @@ def train_model(
     split = split_by_time(interactions)
     found = recipe.find(split)
     duel, absent = recipe.fight(champion, found, split) if champion else (None, "")
-    model = recipe.fit(None, (_FOUGHT if duel else _TESTED, 1.0), found)
-    return Trained(model, found, duel, absent)
+    model = recipe.fit(None, (_FOUGHT if duel else _TESTED, _GRADED), found)
+    grades = fit_grades(
+        log.events, interactions.course_ids, text, settings, seed, lambda: progress("fitting grades", _GRADED)
+    )
+    return Trained(replace(model, grades=grades.net), found, duel, absent, grades)
 
 
 def _check_enough(interactions: Interactions, settings: TrainerSettings, force: bool) -> None:

@@ -75,6 +75,9 @@ class TrainerSettings(Connections):
     train_threads: int = Field(
         default=1, ge=1, description="Threads of a training: part of what fixes its digest; 2 were hardly faster."
     )
+    train_min_grades: int = Field(
+        default=2_000, ge=100, description="Grades in the log needed before a model predicts grades, too."
+    )
     ease_lambda: float = Field(
         default=0.0, ge=0, description="Ridge penalty of the item-item model (EASE); 0: by the number of enrolments."
     )

@@ -11,14 +11,14 @@ import { setUpPeople } from "./people.js";
 import * as session from "./session.js";
 
 const STRATEGIES = {
-  hybrid: "For you",
+  "": "For you", // named by nobody but an experiment
   collaborative: "Learners like you",
   content: "Similar content",
   popular: "Popular",
   trending: "Trending",
 };
 
-const page = { userId: "", strategy: "hybrid", stream: null, isFirst: true, own: new Map(), newestOwn: 0, stateVersion: null };
+const page = { userId: "", strategy: "", stream: null, isFirst: true, own: new Map(), newestOwn: 0, stateVersion: null };
 const canWrite = () => session.mayWrite(page.userId);
 
 // --- What is wrong ---
@@ -88,7 +88,8 @@ async function refreshOwn() {
 function followList() {
   page.stream?.stop();
   page.isFirst = true;
-  page.stream = follow(page.userId, { limit: LIMIT, strategy: page.strategy }, {
+  const named = page.strategy ? { strategy: page.strategy } : {};
+  page.stream = follow(page.userId, { limit: LIMIT, ...named }, {
     list: showRecommendations,
     state: connection,
     refused: (refusal) => {

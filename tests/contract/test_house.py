@@ -49,6 +49,7 @@ OPTIONS: Final = {
     "models list": {"--state-dir", "--json"},
     "models promote": {"--state-dir", "--json"},
     "models rollback": {"--state-dir", "--json"},
+    "experiments": {"--state-dir", "--json"},
     "lag": {"--state-dir", "--watch", "--json"},
     "replay": {"--state-dir", "--until", "--swap", "--json"},
     "state digest": {"--state-dir", "--generation", "--as-of", "--json"},

@@ -7,6 +7,8 @@ import pytest
 
 from cli.app import run
 from schemas.events import Enrolled
+from tests.grade_school import courses as school_courses
+from tests.grade_school import grades
 from tests.unit.reports.html import Page
 from tests.unit.split_folder import write_split
 from tests.unit.trainer.campus import checkerboard, courses
@@ -82,6 +84,40 @@ def test_popular_and_ease_agree_with_print_on_the_ncf_split(real_data: Path, tmp
     assert found["ease"]["hr@10"] == pytest.approx(0.75, abs=0.02)
     assert found["ease"]["hr@10_full"] == pytest.approx(0.216, abs=0.02)
     assert found["ease"]["hr@10_full_ties"] > found["ease"]["hr@10_full_clean"] + 0.1
+
+
+def _school(path: Path) -> Path:
+    path.mkdir()
+    rows = [
+        {"user_id": one.user_id, "course_id": one.course_id, "type": "graded", "occurred_at": one.occurred_at,
+         "value": one.value}
+        for one in grades(100)
+    ]  # fmt: skip
+    listed = [{"course_id": course.course_id, "title": course.title} for course in school_courses()]
+    for name, lines in (("events", rows), ("courses", listed)):
+        (path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_grades_are_predicted_with_a_report(tmp_path: Path) -> None:
+    folder, report, answer = _school(tmp_path / "school"), tmp_path / "report", tmp_path / "answer.json"
+    call = ["evaluate", str(folder), "--protocol", "grades", "--models", "grades,bias", "--refit", "0"]
+    assert run([*call, "--report", str(report), "--json", str(answer)]) == 0
+    found = json.loads(answer.read_text())
+    assert (found["protocol"], list(found["models"]), found["refits"]) == ("grades", ["grades", "bias"], 1)
+    assert found["models"]["grades"]["rmse"] < found["models"]["bias"]["rmse"]
+    assert set(found["models"]["grades"]) >= {"rmse", "mae", "hr@10", "ndcg@10", "rmse_low", "rmse_high", "tests"}
+    assert "grades" in (report / "evaluation.html").read_text()
+
+
+def test_models_of_another_protocol_and_too_few_grades_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _folder(tmp_path / "campus")
+    assert run(["evaluate", str(folder), "--protocol", "grades", "--models", "hybrid"]) == 2
+    assert "known are bias, itemknn, svd, grades" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert run(["evaluate", str(folder), "--protocol", "grades"]) == 1
+    assert "0 grades are too few to evaluate on: 100 are wanted" in capsys.readouterr().err
 
 
 def test_wrong_usage_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,7 @@ import pytest
 from adapters.follow import append_control
 from cli.app import run
 from deploy.ports import free_port
-from recommender.resort import STRATEGIES
-from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
+from schemas.candidates import STRATEGIES, Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.control import ModelRolledBack
 from schemas.quality import SHARED
 from stream.replay import rebuild

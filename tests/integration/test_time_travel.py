@@ -14,8 +14,7 @@ from adapters.redis import Client
 from api.lists import Query
 from cli.app import run
 from cli.past import answer_of, recommend_as_of
-from recommender.resort import STRATEGIES
-from schemas.candidates import unpack_candidates
+from schemas.candidates import STRATEGIES, unpack_candidates
 from schemas.courses import Course, encode_course
 from schemas.errors import NotReadyError
 from schemas.events import Clicked, Erased, Feedback, LearnerEvent, ProfileUpdated, Searched, Viewed

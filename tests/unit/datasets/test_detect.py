@@ -15,6 +15,7 @@ FILES = {
     "movielens": ["movies.dat", "ratings.dat.gz"],
     "udemy": ["udemy_courses.csv"],
     "edx": ["edx_courses.csv"],
+    "oulad": ["assessments.csv", "studentAssessment.csv.gz"],
 }
 
 

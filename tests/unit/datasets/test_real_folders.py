@@ -11,7 +11,7 @@ import pytest
 from datasets.dataset import Dataset, Finding, sort_key
 from datasets.detect import load
 from schemas.courses import decode_course, encode_course
-from schemas.events import CourseEvent, decode_event, encode_event
+from schemas.events import CourseEvent, Graded, decode_event, encode_event
 
 DATA = Path(os.environ.get("COURSESTREAM_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
@@ -90,3 +90,14 @@ def test_a_tenth_of_movielens(tmp_path: Path) -> None:
     check(data)
     assert (data.layout, len(data.courses), data.rejects, data.report) == ("movielens", 3_883, [], {})
     assert kinds(data) == {"enrolled": 48_765, "rated": 48_765}
+
+
+def test_oulad() -> None:
+    """All scores but the 1,909 carried over and the 173 that are empty, one of which is both."""
+    data = real("oulad")
+    check(data)
+    assert (data.layout, len(data.courses), data.num_learners) == ("oulad", 206, 23_291)
+    assert kinds(data) == dict.fromkeys(("enrolled", "graded"), 173_912 - 1_909 - 173 + 1)
+    assert data.report == {Finding.CARRIED_OVER: 1_909, Finding.UNREADABLE_ROWS: 172}
+    grades = [event.value for event in data.events if isinstance(event, Graded)]
+    assert (min(grades), max(grades)) == (0, 100)

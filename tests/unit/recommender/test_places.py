@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from recommender.places import SHARED_PLACES, places_in, shared_place
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender
-from recommender.resort import STRATEGIES, resort
+from recommender.resort import resort
 from recommender.universe import prepare
-from schemas.candidates import Candidate, Source
+from schemas.candidates import STRATEGIES, Candidate, Source
 from schemas.courses import Course
 from tests.unit.recommender.conftest import make_model
 
@@ -65,6 +65,15 @@ def test_places_in_the_popular_list(
     recommender: Recommender, course_id: str, taken: set[str], place: int | None
 ) -> None:
     assert shared_place(recommender, course_id, taken) == place
+
+
+def test_places_in_the_trending_list() -> None:
+    courses = {f"c{i:02d}": Course(course_id=f"c{i:02d}") for i in range(12)}
+    counts = {"c00": {1: 9}, "c01": {1: 4, 100: 1}, "c02": {100: 2}}
+    recommender = Recommender(prepare(make_model()), courses, popularity_of(counts))
+    places = [shared_place(recommender, name, frozenset(), "trending") for name in ("c00", "c01", "c02")]
+    assert places == [12, 2, 1]
+    assert [shared_place(recommender, name, frozenset()) for name in ("c00", "c01", "c02")] == [1, 2, 3]
 
 
 def test_the_popular_list_ends() -> None:

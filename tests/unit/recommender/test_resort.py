@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.resort import EXPLORATION, STRATEGIES, Filters, allowed, by_popularity, explore, resort
-from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates, unpack_candidates
+from recommender.resort import EXPLORATION, Filters, allowed, by_popularity, explore, resort
+from schemas.candidates import (
+    STRATEGIES,
+    Candidate,
+    CandidateList,
+    Source,
+    Version,
+    pack_candidates,
+    unpack_candidates,
+)
 from schemas.cards import Card
 
 

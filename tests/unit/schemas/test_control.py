@@ -13,6 +13,7 @@ from schemas.control import (
     encode_control,
 )
 from schemas.errors import ConfigurationError
+from schemas.experiments import Arm, Experiment, ExperimentEnded, ExperimentStarted
 
 
 def fold(*records: ControlRecord | bytes) -> ControlState:
@@ -56,6 +57,40 @@ def test_a_refused_model_is_known_until_it_is_published_after_all() -> None:
 def test_a_published_model_of_before_reads_with_defaults() -> None:
     state = fold(b'{"kind":"model_published","version":"v","digest":"d","metrics":{"hr@10":0.5}}')
     assert state.models["v"].record.comparisons == () and state.models["v"].record.reason == ""
+
+
+def started(name: str) -> ExperimentStarted:
+    arms = tuple(Arm(name=one, strategy=one, share=0.5) for one in ("hybrid", "popular"))
+    return ExperimentStarted(name=name, salt="s", arms=arms)
+
+
+def test_one_experiment_runs_at_a_time_and_a_name_stands_for_one() -> None:
+    state = fold(Genesis(partitions=4), started("a"), started("b"), ExperimentEnded(name="b"))
+    assert state.experiment == Experiment(started("a"), epoch=1, started_ms=1_001)
+    assert state.experiments == {"a": state.experiment}
+    state = fold(started("a"), ExperimentEnded(name="a", reason="seen"), started("a"), started("b"))
+    assert state.experiments["a"] == Experiment(started("a"), 0, 1_000, ended_ms=1_001, reason="seen")
+    assert state.experiment == state.experiments["b"] == Experiment(started("b"), 3, 1_003)
+    state = fold(started("a"), ExperimentEnded(name="a"), ExperimentEnded(name="a", reason="again"))
+    assert state.experiment is None and state.experiments["a"].reason == ""
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b'"share":0.5', b'"share":0.4'),
+        (b'"share":0.5', b'"share":0'),
+        (b'"name":"popular"', b'"name":"hybrid"'),
+        (b'"strategy":"popular"', b'"strategy":"from_later"'),
+        (b'"name":"a"', b'"name":"a b"'),
+        (b'"salt":"s"', b'"salt":""'),
+    ],
+)
+def test_what_is_no_experiment_starts_none(good: bytes, bad: bytes) -> None:
+    raw = encode_control(started("a"))
+    assert good in raw
+    state = fold(raw.replace(good, bad, 1))
+    assert (state.experiment, state.unknown) == (None, 1)
 
 
 def test_another_number_of_partitions_is_refused() -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from adapters.experiments import ExperimentCounts
 from adapters.redis import Client, end_tasks
-from recommender.resort import STRATEGIES
-from schemas.candidates import Candidate, CandidateList, Source, Version, pack_candidates
+from schemas.candidates import STRATEGIES, Candidate, CandidateList, Source, Version, pack_candidates
 from schemas.events import Dropped, Enrolled, LearnerEvent, Progressed
 from schemas.quality import SHARED, Slot, Tally, add_fields
 from stream import quality
-from stream.merge import FirstEnrolments
+from stream.merge import FirstEnrolments, LearnerUpdate
 from stream.quality import Quality, judge
+from stream.trials import Trials
 from tests.reference import Logged
 from tests.shard_state import merge
 from tests.unit.stream.test_merge import KEYS, empty
@@ -112,15 +113,20 @@ async def tallies_of(client: Client, shard: int) -> dict[Slot, Tally]:
     return tallies
 
 
+def quality_of(client: Client, house: House) -> Quality:
+    """Return the judge of what the house serves."""
+    return Quality(client, house.room, Trials(house.control, ExperimentCounts(client, house.control)))
+
+
 async def test_what_waits_is_judged_and_added_up_by_shard(
     client: Client, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quality, "_PAUSE_S", 0.01)
-    judged = Quality(client, house.room)
+    judged, updates = quality_of(client, house), {"u": LearnerUpdate()}
     rubbish = FirstEnrolments("u", b"\x63" + packed(LISTED)[1:], frozenset(), ("c01",))
     for place in (0, 2, 49, 60):
-        judged.take(3, [rubbish, FirstEnrolments("u", packed(LISTED), frozenset(), (f"c{place:02d}",))])
-    judged.take(1, [FirstEnrolments("u", None, frozenset(), ("c05",))])
+        judged.take(3, [rubbish, FirstEnrolments("u", packed(LISTED), frozenset(), (f"c{place:02d}",))], updates)
+    judged.take(1, [FirstEnrolments("u", None, frozenset(), ("c05",))], updates)
     house.room.take_counts({"c05": {10: 1}})  # the very enrolment; it does not speak for itself
     task = asyncio.create_task(judged.run())
 
@@ -136,7 +142,7 @@ async def test_what_waits_is_judged_and_added_up_by_shard(
 
 
 def test_a_full_queue_asks_for_no_more(client: Client, house: House) -> None:
-    judged = Quality(client, house.room)
+    judged = quality_of(client, house)
     assert judged.wants_more()
-    judged.take(0, [FirstEnrolments("u", None, frozenset(), ("c05",))] * quality.WAITING)
+    judged.take(0, [FirstEnrolments("u", None, frozenset(), ("c05",))] * quality.WAITING, {"u": LearnerUpdate()})
     assert not judged.wants_more()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from aiokafka import ConsumerRecord
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog
 from adapters.redis import Client
+from recommender.grades import unpack_grades
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
 from recommender.sketch import sketches_of
+from recommender.universe import Prepared
 from schemas.candidates import Version, unpack_candidates
 from schemas.cards import card_of, unpack_card
 from schemas.control import Genesis, encode_control
@@ -20,6 +23,7 @@ from schemas.courses import Course, encode_course
 from schemas.events import Dropped, Enrolled, LearnerEvent
 from schemas.keys import (
     SHARED_CARDS,
+    SHARED_GRADES,
     SHARED_LATEST,
     SHARED_META,
     SHARED_POPULAR,
@@ -35,7 +39,7 @@ from stream.serving import Serving, ServingRoom
 from stream.shared_lists import SharedLists, replace_hash
 from stream.view import open_shard
 from tests.models import COURSES as CATALOGUE
-from tests.models import small_model
+from tests.models import grades_net, small_model
 from tests.reference import DAY_US, Logged
 from tests.shard_state import CONTROL as ONE_SHARD
 from tests.shard_state import record_of
@@ -69,9 +73,9 @@ class House:
         self.room = ServingRoom(BundleStore("nowhere"), self.control, self.catalogue)
         self.serve(5)
 
-    def serve(self, model_epoch: int) -> None:
+    def serve(self, model_epoch: int, prepared: Prepared = PREPARED) -> None:
         """Serve with a model of this epoch and the catalogue as it stands."""
-        recommender = Recommender(PREPARED, dict(self.catalogue.courses), popularity_of({}))
+        recommender = Recommender(prepared, dict(self.catalogue.courses), popularity_of({}))
         self.room.current = Serving(recommender, model_epoch, self.catalogue.epoch)
 
     def worker(self) -> SharedLists:
@@ -159,6 +163,21 @@ async def test_every_course_has_similar_ones_and_a_card(client: Client, house: H
     for course_id, packed in similar.items():
         found = unpack_candidates(packed).candidates
         assert found and not {course_id, "gone"} & {candidate.course_id for candidate in found}
+
+
+async def test_the_grades_model_stands_beside_the_lists_while_a_model_has_one(client: Client, house: House) -> None:
+    await house.worker().update(is_writer=True)
+    assert await read(client, SHARED_GRADES) == {}
+    net = grades_net(len(CATALOGUE))
+    with_grades = replace(PREPARED, model=replace(PREPARED.model, grades=net))
+    house.serve(6, with_grades)
+    await house.worker().update(is_writer=True)
+    stood = await read(client, SHARED_GRADES)
+    course_ids, found = unpack_grades(stood["model"])
+    assert (stood["epoch"], course_ids, found.mean.tolist()) == (b"6", PREPARED.model.course_ids, net.mean.tolist())
+    house.serve(7)
+    await house.worker().update(is_writer=True)
+    assert await read(client, SHARED_GRADES) == {}
 
 
 async def test_what_is_true_is_not_written_again(client: Client, house: House) -> None:

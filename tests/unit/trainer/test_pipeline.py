@@ -7,8 +7,10 @@ from recommender.bundle import load_model
 from recommender.popularity import Popularity
 from recommender.recommend import Recommender, prepare
 from schemas.errors import NotReadyError
-from schemas.events import LearnerEvent, Rated
+from schemas.events import Enrolled, LearnerEvent, Rated
 from schemas.manifest import Manifest
+from tests.grade_school import courses as school_courses
+from tests.grade_school import grades
 from tests.unit.trainer.campus import START_S, checkerboard, courses, enrolled, log_of
 from trainer.cases import cases_of
 from trainer.gate import judge
@@ -131,3 +133,20 @@ def test_progress_rises_to_the_end(log: Log) -> None:
     train_model(log, SETTINGS, 1, False, lambda _, fraction: seen.append(fraction))
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1.0)
+
+
+def test_a_log_with_grades_makes_a_model_that_predicts_them(tmp_path: Path, trained: Trained) -> None:
+    events: list[LearnerEvent] = []
+    for one in grades():
+        about = {"user_id": one.user_id, "course_id": one.course_id, "occurred_at": one.occurred_at}
+        events += [Enrolled(event_id=f"taken {one.event_id}", **about), one]  # type: ignore[arg-type]
+    school = log_of(sorted(events, key=lambda event: (event.user_id, event.occurred_us)), school_courses())
+    settings = TrainerSettings(train_epochs=1, train_dimensions=8, min_enrolments=100, train_min_grades=100)
+    found = train_model(school, settings, 1, False, no_progress)
+    assert found.grades.metrics["grades_rmse"] < found.grades.metrics["grades_rmse_bias"]
+    manifest = _bundle(tmp_path / "bundle", found, school, 1)
+    loaded, fitted = load_model(tmp_path / "bundle").grades, found.model.grades
+    assert "grades.npz" in manifest.files and loaded is not None and fitted is not None
+    assert loaded.history.tolist() == fitted.history.tolist()
+    assert trained.model.grades is None
+    assert trained.grades.reason == "0 grades are too few: 2000 are wanted (TRAIN_MIN_GRADES)"

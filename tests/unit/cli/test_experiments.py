@@ -1,0 +1,55 @@
+"""What an experiment may be: said before it stands in the log."""
+
+import pytest
+import typer
+
+from cli.app import run
+from cli.experiments import parse_arm, started
+from schemas.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not .NAME:.STRATEGY"),
+        ("a:b:c", "is not .NAME:.STRATEGY"),
+        ("popular=half", "'half' is no share"),
+        ("best", "'best' is no strategy: hybrid, collaborative, content, popular, trending"),
+        ("m-20240301", "versions of a model cannot be arms"),
+    ],
+)
+def test_what_is_no_arm_is_refused(text: str, why: str) -> None:
+    with pytest.raises(typer.BadParameter, match=why):
+        parse_arm(text)
+
+
+def test_without_shares_arms_are_equal() -> None:
+    record = started("x", "s", [parse_arm(text) for text in ("hybrid", "popular", "new:hybrid")])
+    assert [(arm.name, arm.strategy, arm.share) for arm in record.arms] == [
+        ("hybrid", "hybrid", 1 / 3), ("popular", "popular", 1 / 3), ("new", "hybrid", 1 / 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "salt", "arms", "why"),
+    [
+        ("x", "s", ["hybrid=0.5", "popular=0.4"], "add up to 0.9, not to 1"),
+        ("x", "s", ["hybrid=0.5", "popular"], "either all arms have a share, or none"),
+        ("x", "s", ["hybrid", "hybrid"], "do not all have names of their own"),
+        ("x", "s", ["hybrid"], "length >= 2"),
+        ("x", "s", ["hybrid=1.5", "popular=-0.5"], "share"),
+        ("x", "s", ["hybrid=nan", "popular=0.5"], "share"),
+        ("x y", "s", ["hybrid", "popular"], "name"),
+        ("x", "salt and pepper", ["hybrid", "popular"], "salt"),
+        ("x", "s", ["a b:hybrid", "popular"], "name"),
+    ],
+)
+def test_what_is_no_experiment_is_refused(name: str, salt: str, arms: list[str], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        started(name, salt, [parse_arm(text) for text in arms])
+
+
+def test_wrong_usage_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["experiments", "start", "x", "--arm", "hybrid", "--arm", "best"]) == 2
+    assert "no strategy" in capsys.readouterr().err
+    assert run(["experiments", "start", "x"]) == 2
