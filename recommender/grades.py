@@ -82,7 +82,7 @@ GRADES_ARRAYS: Final = tuple(one.name for one in fields(GradesNet))
 def entry_weights(decays: Floats, ages: NDArray[np.int64], shrinkage: float) -> Floats:
     """Return `w_kj` of one learner's grades, (E, K).
 
-    >>> entry_weights(np.array([1, 0.5], np.float32), np.array([1, 0]), 0.5).round(3).tolist()
+    >>> entry_weights(np.array([1, 0.5], np.float32), np.array([1, 0]), 0.5).astype(float).round(3).tolist()
     [[0.4, 0.25], [0.4, 0.5]]
     """
     fades = np.power(decays, ages[:, None].astype(np.float32))
