@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := adapters api cli datasets deploy recommender reports schemas stream trainer
+PACKAGES := adapters api bench cli datasets deploy recommender reports schemas stream trainer
 # Slow measurements are run by hand.
 TESTS := $(PACKAGES) tests --doctest-modules --ignore=tests/benchmarks
 

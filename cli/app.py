@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "explore": "cli.explore",
     "evaluate": "cli.evaluate",
     "tune": "cli.tune",
+    "bench": "cli.bench",
     "models": "cli.models",
     "experiments": "cli.experiments",
     "lag": "cli.lag",

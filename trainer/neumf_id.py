@@ -16,11 +16,13 @@ from recommender.model import Floats
 from trainer.adam import Adam
 from trainer.baseline import Arrays, Baseline, cosines
 from trainer.fit import LAST_RATE, Plan, batches, make_deterministic, newest, trainable
+from trainer.interactions import Interactions
 from trainer.known import Known
 from trainer.losses import binary_cross_entropy
 from trainer.metrics import gains_of
 from trainer.network import MLP_WIDTHS
 from trainer.sampling import draw_negatives, taken_rows
+from trainer.settings import TrainerSettings
 from trainer.stopping import Validation
 
 _DEVIATION = 0.01
@@ -35,17 +37,23 @@ class TableNeuMF(nn.Module):
         self.gmf_course, self.mlp_course = (nn.Embedding(num_courses, dimensions) for _ in range(2))
         for table in (self.gmf_learner, self.mlp_learner, self.gmf_course, self.mlp_course):
             nn.init.normal_(table.weight, std=_DEVIATION)
-        widths = (2 * dimensions, *MLP_WIDTHS)
-        layers = [nn.Linear(*pair) for pair in pairwise(widths)]
-        self.mlp = nn.Sequential(*(one for layer in layers for one in (layer, nn.ReLU())))
-        self.out = nn.Linear(dimensions + MLP_WIDTHS[-1], 1)
+        self.first = nn.Linear(2 * dimensions, MLP_WIDTHS[0])
+        layers = [nn.Linear(*pair) for pair in pairwise(MLP_WIDTHS)]
+        self.rest = nn.Sequential(nn.ReLU(), *(one for layer in layers for one in (layer, nn.ReLU())))
+        self.gmf_out = nn.Linear(dimensions, 1, bias=False)
+        self.mlp_out = nn.Linear(MLP_WIDTHS[-1], 1)
 
     def forward(self, learners: Tensor, courses: Tensor) -> Tensor:
-        """Return the logits of learner b, (B,), with courses[b, p], (B, P)."""
-        gmf = self.gmf_learner(learners).unsqueeze(1) * self.gmf_course(courses)  # (B, P, d)
-        own = self.mlp_learner(learners).unsqueeze(1).expand(-1, courses.shape[1], -1)
-        mlp = self.mlp(torch.cat([own, self.mlp_course(courses)], dim=2))  # (B, P, 32)
-        logits: Tensor = self.out(torch.cat([gmf, mlp], dim=2)).squeeze(2)  # (B, P)
+        """Return the logits of learner b, (B,), with courses[b, p], (B, P).
+
+        The first layer is split: the learner's half once a learner, the course's half once a course.
+        """
+        own, other = self.first.weight.chunk(2, dim=1)  # (128, d) each
+        learner_half = nn.functional.linear(self.mlp_learner(learners), own, self.first.bias)  # (B, 128)
+        course_half = nn.functional.embedding(courses, self.mlp_course.weight @ other.T)  # (B, P, 128)
+        deep = self.mlp_out(self.rest(learner_half.unsqueeze(1) + course_half))  # (B, P, 1)
+        query = self.gmf_learner(learners) * self.gmf_out.weight  # (B, d)
+        logits: Tensor = (torch.bmm(self.gmf_course(courses), query.unsqueeze(2)) + deep).squeeze(2)  # (B, P)
         return logits
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -56,31 +64,36 @@ class TableNeuMF(nn.Module):
 class Training:
     """A training on the enrolments before a moment, epoch by epoch."""
 
-    def __init__(self, known: Known, until_us: int) -> None:
-        self._known, settings = known, known.settings
-        make_deterministic(known.seed, settings.train_threads)
-        self._rng = np.random.default_rng(known.seed)
-        self._rows = newest(known.interactions, trainable(known.interactions, until_us), settings.train_max_targets)
-        self._taken = known.interactions.taken_before(until_us)
-        self.learners = np.unique(known.interactions.learner[self._rows])  # (m,)
-        size = len(self.learners), len(known.interactions.course_ids), settings.train_dimensions
-        self.network = TableNeuMF(*size)
+    def __init__(
+        self, interactions: Interactions, settings: TrainerSettings, seed: int, until_us: int | None = None
+    ) -> None:
+        self._interactions, self._settings = interactions, settings
+        make_deterministic(seed, settings.train_threads)
+        self._rng = np.random.default_rng(seed)
+        self._rows = newest(interactions, trainable(interactions, until_us), settings.train_max_targets)
+        self._taken = interactions.taken_before(until_us)
+        self.learners = np.unique(interactions.learner[self._rows])  # (m,)
+        self.network = TableNeuMF(len(self.learners), len(interactions.course_ids), settings.train_dimensions)
+        self._plan, rate = Plan.of(len(self._rows), settings), settings.train_learning_rate
+        self._adam = Adam(self.network.parameters(), rate, LAST_RATE * rate, self._plan.steps)
 
     def epochs(self) -> Iterator[int]:
         """Train; yield the number of epochs after each."""
-        settings, rate = self._known.settings, self._known.settings.train_learning_rate
-        plan = Plan.of(len(self._rows), settings)
-        adam = Adam(self.network.parameters(), rate, LAST_RATE * rate, plan.steps)
-        for epoch in range(settings.train_epochs):
-            for batch in batches(self._rows, plan.batch, self._rng):
-                adam.step(self._loss(batch))
+        for epoch in range(self._settings.train_epochs):
+            for _ in self.steps():
+                pass
             yield epoch + 1
 
+    def steps(self) -> Iterator[int]:
+        """Train one epoch; yield the number of enrolments of each step."""
+        for batch in batches(self._rows, self._plan.batch, self._rng):
+            self._adam.step(self._loss(batch))
+            yield len(batch)
+
     def _loss(self, batch: NDArray[np.int64]) -> Tensor:
-        interactions = self._known.interactions
-        owners = interactions.learner[batch]
-        negatives = draw_negatives(taken_rows(self._taken, owners), self._known.settings.train_negatives, self._rng)
-        pairs = np.concatenate([interactions.course[batch][:, None], negatives], axis=1)  # (B, 1 + N)
+        owners = self._interactions.learner[batch]
+        negatives = draw_negatives(taken_rows(self._taken, owners), self._settings.train_negatives, self._rng)
+        pairs = np.concatenate([self._interactions.course[batch][:, None], negatives], axis=1)  # (B, 1 + N)
         return binary_cross_entropy(self.logits(owners, pairs))
 
     def logits(self, owners: NDArray[np.int64], courses: NDArray[np.int64]) -> Tensor:
@@ -94,7 +107,7 @@ def best_epochs(known: Known) -> int:
     """Return the number of epochs that suits the validation, of learners known before; the most if there is none."""
     settings, interactions = known.settings, known.interactions
     validation = Validation.of(interactions, known.split, settings, known.seed)
-    training = Training(known, known.validation_us)
+    training = Training(interactions, settings, known.seed, known.validation_us)
     if validation is None or not (tried := np.isin(interactions.learner[validation.rows], training.learners)).any():
         return settings.train_epochs
     owners, pairs = interactions.learner[validation.rows[tried]], validation.pairs[tried]
@@ -123,7 +136,7 @@ class NeuMFById(Baseline):
     def train(self, known: Known) -> Arrays:
         """Return the network's parameters, and the learners of its tables, (m,)."""
         epochs = best_epochs(known)
-        training = Training(known, known.until_us)
+        training = Training(known.interactions, known.settings, known.seed, known.until_us)
         for _ in islice(training.epochs(), epochs):
             pass
         user_ids = [known.interactions.user_ids[row] for row in training.learners.tolist()]
