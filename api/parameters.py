@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator
 
 from api.lists import Query
 from recommender.resort import Filters
-from schemas.candidates import Strategy
 from schemas.ids import Id, check_id
 from schemas.topics import Position
 
@@ -43,7 +42,7 @@ UserId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checke
 CourseId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=100, description="How many courses at most.")]
 SortedBy = Annotated[
-    Strategy | Literal["grades"] | None,
+    Literal["hybrid", "collaborative", "content", "popular", "trending", "grades"] | None,
     Parameter(
         description="What it is sorted by, `grades`: by predicted grade; else as an experiment has it, or `hybrid`."
     ),
