@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.model import LAYERS, Floats, Integers
+from recommender.model import LAYERS, Floats, Integers, check_array
 from schemas.errors import BundleError
 
 MAX_GRADES: Final = 100
@@ -70,9 +70,7 @@ class GradesNet:
             "mlp_out": (three,),
         }  # fmt: skip
         for name, shape in wanted.items():
-            array = getattr(self, name)
-            if array.shape != shape or array.dtype != np.float32:
-                raise BundleError(f"grades: `{name}` is {array.dtype}{array.shape}, expected float32{shape}")
+            check_array("grades", name, getattr(self, name), shape)
 
 
 GRADES_ARRAYS: Final = tuple(one.name for one in fields(GradesNet))

@@ -66,7 +66,7 @@ class NeuMF:
             "mlp_out": (three,),
         }  # fmt: skip
         for name, shape in wanted.items():
-            _check("neumf", name, getattr(self, name), shape)
+            check_array("neumf", name, getattr(self, name), shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +79,9 @@ class Rows:
     width: int
 
     def __post_init__(self) -> None:
-        _check("rows", "indptr", self.indptr, (len(self.indptr),), np.int64)
-        _check("rows", "indices", self.indices, (len(self.data),), np.int32)
-        _check("rows", "data", self.data, (len(self.data),))
+        check_array("rows", "indptr", self.indptr, (len(self.indptr),), np.int64)
+        check_array("rows", "indices", self.indices, (len(self.data),), np.int32)
+        check_array("rows", "data", self.data, (len(self.data),))
         bounds = self.indptr
         if len(bounds) == 0 or bounds[0] != 0 or bounds[-1] != len(self.data) or (np.diff(bounds) < 0).any():
             raise BundleError("sparse rows: `indptr` does not fit `data`")
@@ -112,7 +112,7 @@ class Text:
     rows: Rows  # (n, v)
 
     def __post_init__(self) -> None:
-        _check("text", "idf", self.idf, (len(self.vocabulary),))
+        check_array("text", "idf", self.idf, (len(self.vocabulary),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ class Model:
         return self.neumf is None and self.ease is None
 
 
-def _check(
+def check_array(
     what: str,
     name: str,
     array: NDArray[np.generic],

@@ -19,7 +19,8 @@ from schemas.events import AnyEvent, Graded, Rated
 from trainer.grades import Rows, grades_of
 from trainer.grades_baselines import SVD, Baseline, Bias, ItemKNN, Predictor, best_option, predict
 from trainer.grades_fit import GradesFitter, features_of
-from trainer.grades_metrics import Doubles, Predicted, curve_of, gain_over, metrics_of
+from trainer.grades_metrics import Predicted, curve_of, gain_over, metrics_of
+from trainer.metrics import Doubles
 from trainer.protocols import without_erased
 from trainer.split import evenly
 from trainer.text import text_model

@@ -5,11 +5,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from trainer.intervals import RESAMPLES, TWO_SIDED
+from trainer.metrics import TOP, Doubles, mae, rmse
 
-TOP: Final = 10
-RESAMPLES: Final = 1_000
-_TWO_SIDED: Final = (0.025, 0.975)
 WINDOWS: Final = 20
 
 
@@ -22,15 +20,6 @@ class Predicted(NamedTuple):
     known: NDArray[np.bool_]  # whether anybody had a grade in the course when the model was fitted
 
 
-def rmse(errors: Doubles) -> float:
-    """Return the root of the mean square; 0 of nothing.
-
-    >>> rmse(np.array([3.0, 4.0])) == 12.5 ** 0.5
-    True
-    """
-    return float(np.sqrt(np.square(errors).mean())) if len(errors) else 0.0
-
-
 def metrics_of(found: Predicted) -> dict[str, float]:
     """Return all metrics, with 95 % intervals as `_low` and `_high`.
 
@@ -38,8 +27,10 @@ def metrics_of(found: Predicted) -> dict[str, float]:
     """
     errors = found.predicted - found.actual
     squares, sizes = np.square(errors), np.abs(errors)
-    metrics = {"rmse": rmse(errors), "mae": float(sizes.mean()), **_ranking(found)}
-    metrics |= {"rmse_known": rmse(errors[found.known]), "rmse_new": rmse(errors[~found.known])}
+    predicted, actual, known = found.predicted, found.actual, found.known
+    metrics = {"rmse": rmse(predicted, actual), "mae": mae(predicted, actual), **_ranking(found)}
+    metrics |= {"rmse_known": rmse(predicted[known], actual[known])}
+    metrics |= {"rmse_new": rmse(predicted[~known], actual[~known])}
     low, high = np.sqrt(_interval(found.owners, squares, np.ones_like(squares)))
     metrics |= {"rmse_low": low, "rmse_high": high}
     low, high = _interval(found.owners, sizes, np.ones_like(sizes))
@@ -58,8 +49,8 @@ def gain_over(own: Predicted, other: Predicted) -> dict[str, float]:
 
 def curve_of(found: Predicted) -> list[float]:
     """Return RMSE in `WINDOWS` stretches of tests, oldest first."""
-    parts = np.array_split(found.predicted - found.actual, WINDOWS)
-    return [round(rmse(part), 6) for part in parts if len(part)]
+    parts = zip(np.array_split(found.predicted, WINDOWS), np.array_split(found.actual, WINDOWS), strict=True)
+    return [round(rmse(predicted, actual), 6) for predicted, actual in parts if len(actual)]
 
 
 def _interval(owners: NDArray[np.int64], over: Doubles, under: Doubles) -> Doubles:
@@ -70,7 +61,7 @@ def _interval(owners: NDArray[np.int64], over: Doubles, under: Doubles) -> Doubl
     for draw in range(RESAMPLES):
         drawn = sums[:, rng.integers(sums.shape[1], size=sums.shape[1])].sum(axis=1)
         ratios[draw] = drawn[0] / drawn[1]
-    interval: Doubles = np.quantile(ratios, _TWO_SIDED)
+    interval: Doubles = np.quantile(ratios, TWO_SIDED)
     return interval
 
 

@@ -11,7 +11,7 @@ from schemas.events import AnyEvent
 from trainer.grades import Rows, grades_of
 from trainer.grades_baselines import Bias, best_option, predict
 from trainer.grades_fit import GradesFitter, features_of
-from trainer.grades_metrics import rmse
+from trainer.metrics import rmse
 from trainer.settings import TrainerSettings
 from trainer.verdict import Metrics
 
@@ -51,8 +51,8 @@ def fit_grades(
     epochs, before = fitter.choose(learnt, validation), np.concatenate([learnt, validation])
     before.sort()
     bias = Bias(grades, before, best_option(Bias, grades, learnt, validation))
-    own = rmse(predict(Grader(fitter.fit(before, epochs)), grades, tests) - grades.value[tests])
-    other = rmse(predict(bias, grades, tests) - grades.value[tests])
+    own = rmse(predict(Grader(fitter.fit(before, epochs)), grades, tests), grades.value[tests])
+    other = rmse(predict(bias, grades, tests), grades.value[tests])
     metrics = {"grades_rmse": round(own, 6), "grades_rmse_bias": round(other, 6), "grades_tests": float(len(tests))}
     said = f"RMSE of grades {own:.4f} against {other:.4f} of damped means ({len(tests)} tests)"
     if own > other:

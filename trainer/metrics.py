@@ -111,16 +111,16 @@ def mean_cosines(lists: Matrix, vectors: Matrix) -> Doubles:
     return cosines
 
 
-def rmse(predicted: Doubles, actual: Doubles) -> float:
-    """Return the root of the mean squared error of predicted ratings.
+def rmse(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
+    """Return the root of the mean squared error of predicted ratings; 0 of nothing.
 
     >>> rmse(np.array([1.0, 5.0]), np.array([4.0, 1.0]))
     3.5355339059327378
     """
-    return float(np.sqrt(np.square(predicted - actual).mean()))
+    return float(np.sqrt(np.square(predicted - actual).mean())) if len(actual) else 0.0
 
 
-def mae(predicted: Doubles, actual: Doubles) -> float:
+def mae(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
     """Return the mean absolute error of predicted ratings.
 
     >>> mae(np.array([1.0, 5.0]), np.array([4.0, 1.0]))
