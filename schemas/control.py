@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ConfigurationError
-from schemas.experiments import Experiment, ExperimentEnded, ExperimentStarted
+from schemas.experiments import ArmModelRefused, Experiment, ExperimentEnded, ExperimentStarted, arm_of
 from schemas.manifest import Comparison
 
 REMEMBERED: Final = 10
@@ -108,6 +108,7 @@ ControlRecord = (
     | RefitEnded
     | ExperimentStarted
     | ExperimentEnded
+    | ArmModelRefused
 )
 _decoder: Final[msgspec.json.Decoder[ControlRecord]] = msgspec.json.Decoder(ControlRecord)
 
@@ -190,14 +191,57 @@ class ControlState:
                 place = (record.topic, record.partition, record.offset)
                 moments = (*self.quarantined_ms, appended_ms)[-REMEMBERED:]
                 return replace(state, quarantined=self.quarantined | {place}, quarantined_ms=moments)
-            case ExperimentStarted() if self.experiment is None and record.name not in self.experiments:
-                started = Experiment(record, offset, appended_ms)
-                return replace(state, experiments={**self.experiments, record.name: started}, experiment=started)
-            case ExperimentEnded() if self.experiment and record.name == self.experiment.record.name:
-                ended = replace(self.experiment, ended_ms=appended_ms, reason=record.reason)
-                return replace(state, experiments={**self.experiments, record.name: ended}, experiment=None)
+            case ExperimentStarted() | ExperimentEnded() | ArmModelRefused():
+                return state._experimented(record, appended_ms)
             case _:
                 return state
+
+    def _experimented(
+        self, record: ExperimentStarted | ExperimentEnded | ArmModelRefused, appended_ms: int
+    ) -> "ControlState":
+        """Return the state after a record of an experiment, the last one read."""
+        running = self.experiment
+        match record:
+            case ExperimentStarted() if running is None and record.name not in self.experiments:
+                started = Experiment(record, self.offset, appended_ms)
+                return self._with(started, running=True) if started.versions <= self.models.keys() else self
+            case ExperimentEnded() if running and record.name == running.record.name:
+                ended = replace(running, ended_ms=appended_ms, ended_epoch=self.offset, reason=record.reason)
+                return self._with(ended, running=False)
+            case ArmModelRefused() if running and record.experiment == running.record.name:
+                return self._with(running.without(record, self.offset), running=True)
+            case _:
+                return self
+
+    def _with(self, experiment: Experiment, running: bool) -> "ControlState":
+        experiments = {**self.experiments, experiment.record.name: experiment}
+        return replace(self, experiments=experiments, experiment=experiment if running else None)
+
+    def version_of(self, epoch: int, user_id: str = "") -> str:
+        """Return the model that a list of this epoch was made with; empty if there was none, or it is not known yet.
+
+        A list's epoch is the offset of what last decided about the learner's model: a promotion or rollback; of who is
+        in an arm with a model, the start of the experiment; of who was, its end or the model's refusal.
+        """
+        if epoch == self.model_epoch:
+            return self.model_version
+        if epoch > self.offset:
+            return ""
+        version = self._arm_model(epoch, user_id)
+        return version or next((version for began, version in reversed(self.lives) if began <= epoch), "")
+
+    def judged_epoch(self, epoch: int, user_id: str) -> int:
+        """Return what live quality is added up by: of an arm's list the publication of its model, not the start of all.
+
+        Such offsets are no epochs of lists.
+        """
+        version = self._arm_model(epoch, user_id)
+        return self.models[version].offset if version else epoch
+
+    def _arm_model(self, epoch: int, user_id: str) -> str:
+        """Return the model of a learner's arm in the experiment that started at an epoch, if one did."""
+        started = next((one for one in self.experiments.values() if one.epoch == epoch), None)
+        return arm_of(user_id, started).model if started else ""
 
     def check_partitions(self, topic: str, partitions: int) -> None:
         """Raise ConfigurationError unless the broker's topic has the number of shards fixed at the start."""

@@ -1,4 +1,4 @@
-"""Experiments: learners are split by hash between arms, and each arm is given its lists by a strategy of its own.
+"""Experiments: learners are split by hash between arms, each with a strategy or a model of its own.
 
 What an arm's learners do is added up by shard in two hashes outside generations, soft state that counts what was seen,
 is not rebuilt, and expires: figures, by `ARM MEASURE`; and marks, by the learner's draw: `0` once a list was given, `1`
@@ -7,7 +7,7 @@ once the first test is counted.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Annotated, Final, NamedTuple
 
@@ -24,11 +24,15 @@ Salt = Annotated[str, Meta(pattern=r"\A[!-~]{1,64}\Z", description="Key of the h
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the learners, and what their lists are sorted by."""
+    """A part of the learners, and what their lists are made with and sorted by.
+
+    `model` is a published version; empty: the live one, whichever that is.
+    """
 
     name: Name
-    strategy: Strategy
+    strategy: Strategy = "hybrid"
     share: Annotated[float, Meta(gt=0, lt=1)]
+    model: str = ""
 
 
 class ExperimentStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="experiment_started"):
@@ -54,6 +58,22 @@ class ExperimentEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     reason: str = ""
 
 
+class ArmModelRefused(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="arm_model_refused"):
+    """A worker could not take this model: from here on learners of its arms are given the live one, everywhere."""
+
+    experiment: Name
+    version: str
+    reason: str = ""
+
+
+class Refusal(NamedTuple):
+    """A model that was refused, from which offset in `control` on, and why."""
+
+    version: str
+    epoch: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Experiment:
     """An experiment, and the offset in `control` and the append times of what started and ended it."""
@@ -63,6 +83,34 @@ class Experiment:
     started_ms: int
     ended_ms: int | None = None
     reason: str = ""
+    ended_epoch: int = -1
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """The models that its arms name and that were not refused."""
+        refused = {refusal.version for refusal in self.refusals}
+        return frozenset(arm.model for arm in self.record.arms if arm.model and arm.model not in refused)
+
+    def model_of(self, user_id: str) -> str:
+        """Return the model that a learner's lists are to be made with while it runs; empty: the live one."""
+        model = arm_of(user_id, self).model
+        return model if model in self.versions else ""
+
+    def without(self, refused: ArmModelRefused, offset: int) -> "Experiment":
+        """Return the experiment without a model of its arms; the first refusal of a model counts."""
+        if refused.version not in self.versions:
+            return self
+        return replace(self, refusals=(*self.refusals, Refusal(refused.version, offset, refused.reason)))
+
+    def refusal_of(self, arm: Arm) -> Refusal | None:
+        """Return why an arm is not given its model."""
+        return next((refusal for refusal in self.refusals if refusal.version == arm.model), None)
+
+    def back_epoch(self, arm: Arm) -> int:
+        """Return the offset from which on learners of an arm with a model are given the live one again, else -1."""
+        refusal = self.refusal_of(arm)
+        return refusal.epoch if refusal else self.ended_epoch if arm.model else -1
 
 
 def draw_of(user_id: str, experiment: Experiment) -> bytes:

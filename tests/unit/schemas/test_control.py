@@ -13,7 +13,7 @@ from schemas.control import (
     encode_control,
 )
 from schemas.errors import ConfigurationError
-from schemas.experiments import Arm, Experiment, ExperimentEnded, ExperimentStarted
+from schemas.experiments import Arm, ArmModelRefused, Experiment, ExperimentEnded, ExperimentStarted, Refusal
 
 
 def fold(*records: ControlRecord | bytes) -> ControlState:
@@ -69,10 +69,46 @@ def test_one_experiment_runs_at_a_time_and_a_name_stands_for_one() -> None:
     assert state.experiment == Experiment(started("a"), epoch=1, started_ms=1_001)
     assert state.experiments == {"a": state.experiment}
     state = fold(started("a"), ExperimentEnded(name="a", reason="seen"), started("a"), started("b"))
-    assert state.experiments["a"] == Experiment(started("a"), 0, 1_000, ended_ms=1_001, reason="seen")
+    assert state.experiments["a"] == Experiment(started("a"), 0, 1_000, ended_ms=1_001, reason="seen", ended_epoch=1)
     assert state.experiment == state.experiments["b"] == Experiment(started("b"), 3, 1_003)
     state = fold(started("a"), ExperimentEnded(name="a"), ExperimentEnded(name="a", reason="again"))
     assert state.experiment is None and state.experiments["a"].reason == ""
+
+
+def by_model(*versions: str) -> ExperimentStarted:
+    """Return an experiment `x` between the live model and these, in equal parts."""
+    models = ("", *versions)
+    arms = tuple(Arm(name=one or "live", model=one, share=1 / len(models)) for one in models)
+    return ExperimentStarted(name="x", salt="s", arms=arms)
+
+
+V1, V2 = (ModelPublished(version=version, digest="d") for version in ("v1", "v2"))
+
+
+def test_arms_name_models_that_were_published() -> None:
+    assert fold(V1, by_model("v1", "v2")).experiment is None
+    state = fold(V1, V2, by_model("v1", "v2"))
+    assert state.experiment and state.experiment.versions == {"v1", "v2"}
+
+
+def test_a_model_of_an_arm_is_refused_once_and_only_while_the_experiment_runs() -> None:
+    refused = ArmModelRefused(experiment="x", version="v1", reason="gone")
+    state = fold(V1, V2, by_model("v1", "v2"), refused, ArmModelRefused(experiment="x", version="v1", reason="again"))
+    assert state.experiment and state.experiment == state.experiments["x"]
+    assert state.experiment.versions == {"v2"} and state.experiment.refusals == (Refusal("v1", 3, "gone"),)
+    live, first, second = state.experiment.record.arms
+    assert [state.experiment.back_epoch(arm) for arm in (live, first, second)] == [-1, 3, -1]
+    ended = fold(V1, V2, by_model("v1", "v2"), refused, ExperimentEnded(name="x"))
+    assert [ended.experiments["x"].back_epoch(arm) for arm in (live, first, second)] == [-1, 3, 4]
+    for nothing in (
+        ArmModelRefused(experiment="y", version="v1"),
+        ArmModelRefused(experiment="x", version="v9"),
+        ArmModelRefused(experiment="x", version=""),
+    ):
+        state = fold(V1, by_model("v1"), nothing)
+        assert state.experiment and state.experiment.refusals == ()
+    after = fold(V1, by_model("v1"), ExperimentEnded(name="x"), refused)
+    assert after.experiment is None and after.experiments["x"].refusals == ()
 
 
 @pytest.mark.parametrize(
