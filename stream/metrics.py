@@ -22,6 +22,9 @@ SHARDS: Final = Gauge("coursestream_shards", "Shards this worker owns.", ["phase
 MODEL_EPOCH: Final = Gauge("coursestream_model_epoch", "Epoch of the model lists are made with.")
 MODEL_FAILURES: Final = Gauge("coursestream_model_load_failures", "Bundles that could not be taken.")
 MODEL_BEHIND: Final = Gauge("coursestream_model_is_behind", "1 while lists are not made with the live model.")
+ARM_MODELS_MISSING: Final = Gauge(
+    "coursestream_arm_models_missing", "Models of the experiment that runs which lists are not made with."
+)
 
 _TESTED: Final = ["strategy", "history"]  # not the model: its values would grow without end
 TESTS: Final = Counter("coursestream_quality_tests_total", "First enrolments judged by the list before.", _TESTED)

@@ -185,7 +185,9 @@ def _packed(update: ActivityUpdate) -> dict[str, bytes]:
     return {**fields, SEARCHES: pack_searches(update.searches)} if update.searches else fields
 
 
-async def _serving(connections: Connections, control: PastControl, catalogue: PastCatalogue, counts: Counts) -> Serving:
+async def _serving(
+    connections: Connections, control: PastControl, catalogue: PastCatalogue, counts: Counts, user_id: str
+) -> Serving:
     version = control.state.model_version
     catalogue.complete_from_present()
     room = ServingRoom(BundleStore(connections.bundle_url, connections.bundle_cache), control, catalogue)
@@ -193,14 +195,18 @@ async def _serving(connections: Connections, control: PastControl, catalogue: Pa
     await room.refresh()
     if room.current is None:
         raise NotReadyError(f"the bundle of model {version}, then live, can't be had from {connections.bundle_url}")
+    experiment = control.state.experiment
+    if experiment and (own := experiment.model_of(user_id)) and not room.current.split.model_of(user_id):
+        raise NotReadyError(f"the bundle of model {own}, then of an arm, can't be had from {connections.bundle_url}")
     return room.current
 
 
-def _listed(serving: Serving, learner: PastLearner, until_ms: int) -> bytes | None:
+def _listed(serving: Serving, user_id: str, learner: PastLearner, until_ms: int) -> bytes | None:
     if not has_own_list(learner.learner):
         return None
-    version = Version(*serving.epochs, learner.header.learner_offset, learner.header.activity_offset)
-    return serving.recommender.rank([learner.learner], CANDIDATES)[0].pack(version, until_ms * 1_000)
+    recommender, epochs = serving.of(user_id)
+    version = Version(*epochs, learner.header.learner_offset, learner.header.activity_offset)
+    return recommender.rank([learner.learner], CANDIDATES)[0].pack(version, until_ms * 1_000)
 
 
 async def past_of(connections: Connections, user_id: str, until_ms: int) -> Past:
@@ -217,7 +223,8 @@ async def past_of(connections: Connections, user_id: str, until_ms: int) -> Past
         own = _Reader(reader, user_id, until_ms, now)
         learner = await own.learner(events, read.ends[events])
         await own.add_activity(activity, learner)
-        serving = await _serving(connections, control, catalogue, counts_of(await fold_range(reader, read, now)))
+        counts = counts_of(await fold_range(reader, read, now))
+        serving = await _serving(connections, control, catalogue, counts, user_id)
         kept: dict[TopicPartition, int] = await reader.beginning_offsets([events, activity])
         exact = {
             "model": True,
@@ -228,5 +235,5 @@ async def past_of(connections: Connections, user_id: str, until_ms: int) -> Past
         }
         return Past(
             serving, control.state, catalogue.courses, learner,
-            _listed(serving, learner, until_ms), shard, read.ends[events] - 1, exact,
+            _listed(serving, user_id, learner, until_ms), shard, read.ends[events] - 1, exact,
         )  # fmt: skip

@@ -108,8 +108,8 @@ class Quality:
             shard, firsts, serving, trial = self._waiting.popleft()
             tallies = found.setdefault(shard, {})
             try:
-                for slot, place in judge(firsts, serving.recommender, serving.model_epoch):
-                    tally = tally_of(place)
+                for place_in, place in judge(firsts, serving.recommender, serving.model_epoch):
+                    slot, tally = self._judged(place_in, firsts.user_id), tally_of(place)
                     tallies[slot] = tallies.get(slot, Tally()).plus(tally)
                     metrics.count_test(slot, tally)
                 if trial:
@@ -118,6 +118,10 @@ class Quality:
                 logger.warning("a list was not judged: %s", error)
             await asyncio.sleep(0)
         return found
+
+    def _judged(self, slot: Slot, user_id: str) -> Slot:
+        """Return what a test is added up by: the list of an arm is its model's."""
+        return slot._replace(model_epoch=self._trials.state.judged_epoch(slot.model_epoch, user_id))
 
     async def _write(self, found: dict[int, dict[Slot, Tally]]) -> None:
         """Add to the day's hashes. Not repeated when it fails: what is lost is a part of a sample."""

@@ -107,9 +107,13 @@ def _listed(serving: Serving, answers: Sequence[tuple[str, Sequence[Hashes]]], l
     """Return what `publish.lua` takes for each learner as read; long histories take their time here."""
     learners = [Loaded(user_id, *learner_from(answer)) for user_id, answer in answers]
     own = [one for one in learners if has_own_list(one.learner)]
-    found = serving.recommender.rank([one.learner for one in own], limit)
-    by_user = {one.user_id: result for one, result in zip(own, found, strict=True)}
-    return [_packed(one, by_user.get(one.user_id), serving.epochs) for one in learners]
+    models = {one.user_id: serving.of(one.user_id) for one in learners}
+    found: dict[str, Ranked] = {}
+    for recommender in {model.recommender for model in models.values()}:
+        part = [one for one in own if models[one.user_id].recommender is recommender]
+        ranked = recommender.rank([one.learner for one in part], limit)
+        found.update((one.user_id, result) for one, result in zip(part, ranked, strict=True))
+    return [_packed(one, found.get(one.user_id), models[one.user_id].epochs) for one in learners]
 
 
 def _compute(serving: Serving, users: Sequence[str], answers: Sequence[Hashes], limit: int) -> Computed:
@@ -158,6 +162,7 @@ class Refresher:
 
     async def refresh(self, view: ShardView, users: Sequence[str], serving: Serving) -> int:
         """Compute and publish the lists of learners of one shard; return how many were published."""
+        users = [user_id for user_id in users if not serving.waits(user_id)]
         answers = await _soon(lambda: read(self._client, view, users))
         work = functools.partial(_compute, serving, users, answers, self._limit)
         made, args, broken = await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -231,7 +236,7 @@ class Refresher:
 
         `stood` is the shard's `sweep`; the answer equals it when there was nothing left to do.
         """
-        epochs = f"{serving.model_epoch} {serving.catalogue_epoch}"
+        epochs = serving.swept
         cursor = stood.rpartition(" ")[2] if stood.startswith(epochs + " ") else "+inf"
         if cursor == "-inf":
             return stood
@@ -249,8 +254,7 @@ class Refresher:
         return stands
 
     async def _behind(self, view: ShardView, users: Sequence[str], serving: Serving) -> list[str]:
-        """Return the learners whose list was made from other epochs than these."""
-        current = pack_version(Version(*serving.epochs, -1, -1))[:16]
+        """Return the learners whose list was made from other epochs than theirs."""
 
         async def read() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
@@ -259,7 +263,9 @@ class Refresher:
             return list(await pipeline.execute())
 
         versions = await _soon(read) if users else []
-        return [user_id for user_id, version in zip(users, versions, strict=True) if version[:16] != current]
+        wanted = (pack_version(Version(*serving.of(user_id).epochs, -1, -1))[:16] for user_id in users)
+        pairs = zip(users, wanted, versions, strict=True)
+        return [user_id for user_id, current, version in pairs if version[:16] != current]
 
     async def _refresh_shard(self, shard: Shard, serving: Serving, batch: int) -> bool:
         """Refresh a batch of one shard's marks; a shard that is building goes live once a batch held all of them.

@@ -1,13 +1,13 @@
-"""What lists are made with: the live model, the catalogue and the popularity, taken in as one."""
+"""What lists are made with: the live model, those of arms, the catalogue and the popularity, taken in as one."""
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 from adapters.bundles import BundleStore
 from adapters.follow import Catalogue, ControlLog
@@ -16,7 +16,9 @@ from recommender.popularity import Popularity, popularity_of
 from recommender.recommend import Recommender
 from recommender.universe import Prepared, prepare
 from schemas.control import ControlState, ModelPublished
+from schemas.courses import Course
 from schemas.errors import BundleError
+from stream.arms import NOBODY, ArmModels, Refuse, Split, split_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -25,30 +27,59 @@ LONGEST_RETRY_S: Final = 300.0
 """A bundle that can't be loaded is tried again after so long, each time twice as long as before, up to this."""
 
 
+class ListModel(NamedTuple):
+    """What one learner's list is made with, and the parts of its version that say so."""
+
+    recommender: Recommender
+    epochs: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Serving:
-    """One recommender and what it was made from; lists never mix two of them."""
+    """One recommender and what it was made from, and those of arms by version; lists never mix two of them."""
 
     recommender: Recommender
     model_epoch: int
     catalogue_epoch: int
+    split: Split = NOBODY
+    of_arms: Mapping[str, Recommender] = field(default_factory=dict)
 
     @property
     def epochs(self) -> tuple[int, int]:
-        """The parts of a list's version that do not depend on the learner."""
+        """The parts of the version of shared lists, and of those of learners whom no experiment concerns."""
         return self.model_epoch, self.catalogue_epoch
+
+    @property
+    def swept(self) -> str:
+        """What a sweep brings lists to, in the words of `Meta.sweep`."""
+        return f"{self.model_epoch}{self.split} {self.catalogue_epoch}"
+
+    def waits(self, user_id: str) -> bool:
+        """Whether a learner's list is to be left as it stands."""
+        return self.split.waits(user_id, self.model_epoch)
+
+    def of(self, user_id: str) -> ListModel:
+        """Return what a learner's list is made with."""
+        if own := self.split.model_of(user_id):
+            version, epoch = own
+            return ListModel(self.of_arms[version], (epoch, self.catalogue_epoch))
+        epoch = max(self.model_epoch, self.split.back_epoch(user_id))
+        return ListModel(self.recommender, (epoch, self.catalogue_epoch))
 
 
 class ServingRoom:
     """Keeps `current` up with `control`, the catalogue and the counts. None as long as no bundle was loaded."""
 
-    def __init__(self, store: BundleStore, control: ControlLog, catalogue: Catalogue) -> None:
+    def __init__(
+        self, store: BundleStore, control: ControlLog, catalogue: Catalogue, refuse: Refuse | None = None
+    ) -> None:
         self._store = store
         self._control = control
         self._catalogue = catalogue
         self._prepared: Prepared | None = None
         self._popularity: Popularity = popularity_of({})
-        self._model_epoch = -1
+        self._model_epoch, self._version = -1, ""
+        self._arms = ArmModels(self._prepare, refuse)
         self._refused_epoch = -1
         self._retry_s = FIRST_RETRY_S
         self._retry_at = 0.0
@@ -66,12 +97,20 @@ class ServingRoom:
         epoch = self._control.state.model_epoch
         return epoch == self._refused_epoch and epoch != self._model_epoch
 
+    @property
+    def num_missing(self) -> int:
+        """How many models of the experiment that runs lists are not made with."""
+        experiment = self._control.state.experiment
+        named = {arm.model for arm in experiment.record.arms if arm.model} if experiment else set[str]()
+        return len(named - self.current.split.versions) if self.current else len(named)
+
     def take_counts(self, counts: dict[str, dict[int, int]]) -> None:
         """Take in current enrolments by course and day."""
         self._popularity = popularity_of(counts)
         if self.current:
             recommender = self.current.recommender.with_popularity(self._popularity)
-            self.current = replace(self.current, recommender=recommender)
+            of_arms = {name: one.with_popularity(self._popularity) for name, one in self.current.of_arms.items()}
+            self.current = replace(self.current, recommender=recommender, of_arms=of_arms)
 
     def _load(self, published: ModelPublished) -> Prepared:
         model = load_model(self._store.fetch(published.version), published.digest)
@@ -105,15 +144,26 @@ class ServingRoom:
     async def _take(self, epoch: int, version: str) -> bool:
         """Load a model that is or was live from this epoch on; answer whether it could be."""
         try:
+            self._prepared = await self._prepare(version)
+        except BundleError:
+            return False
+        self._model_epoch, self._version = epoch, version
+        return True
+
+    async def _prepare(self, version: str) -> Prepared:
+        """Return a published model, loaded unless it is; BundleError and an alarm if it can't be."""
+        known = self._prepared if version == self._version else self._arms.prepared.get(version)
+        if known:
+            return known
+        try:
             with self._loading():
-                self._prepared = await asyncio.to_thread(self._load, self._control.state.models[version].record)
+                prepared = await asyncio.to_thread(self._load, self._control.state.models[version].record)
         except (BundleError, OSError, ValueError) as error:
             self.load_failures += 1
             logger.error("ALARM: model %s is not taken: %s", version, error)
-            return False
-        self._model_epoch = epoch
+            raise BundleError(str(error)) from error
         logger.info("model %s is loaded", version)
-        return True
+        return prepared
 
     def _wait_longer(self, epoch: int) -> None:
         """Put off the next attempt at a model that was refused."""
@@ -130,15 +180,25 @@ class ServingRoom:
             tried.add(version)
 
     async def refresh(self) -> None:
-        """Make `current` from the newest model and catalogue."""
+        """Make `current` from the newest models and catalogue."""
         await self.load_model()
-        epochs = (self._model_epoch, self._catalogue.epoch)
-        if self._prepared is None or (self.current and self.current.epochs == epochs):
+        if self._prepared is None:
+            return
+        state = self._control.state
+        await self._arms.follow(state, may_refuse=not self.is_behind)
+        prepared = self._arms.prepared
+        epochs, split = (self._model_epoch, self._catalogue.epoch), split_of(state, self._model_epoch, prepared.keys())
+        if self.current and (self.current.epochs, self.current.split) == (epochs, split):
             return
         catalogue = dict(self._catalogue.courses)
         with self._loading():
-            recommender = await asyncio.to_thread(Recommender, self._prepared, catalogue, self._popularity)
-        self.current = Serving(recommender.with_popularity(self._popularity), *epochs)
+            recommender = await asyncio.to_thread(self._made, self._prepared, catalogue)
+            made = {name: await asyncio.to_thread(self._made, prepared[name], catalogue) for name in split.versions}
+        of_arms = {name: one.with_popularity(self._popularity) for name, one in made.items()}
+        self.current = Serving(recommender.with_popularity(self._popularity), *epochs, split, of_arms)
+
+    def _made(self, prepared: Prepared, catalogue: Mapping[str, Course]) -> Recommender:
+        return Recommender(prepared, catalogue, self._popularity)
 
     async def run(self, interval_s: float, changed: Callable[[], None]) -> None:
         """Follow for ever: at once when a model is promoted, at most every `interval_s` for the catalogue."""

@@ -9,6 +9,7 @@ from recommender.places import places_in, shared_place
 from recommender.recommend import Recommender
 from schemas.activity import CLICKED
 from schemas.candidates import unpack_candidates
+from schemas.control import ControlState
 from schemas.experiments import Experiment, arm_of
 from schemas.quality import CUTOFF
 from schemas.registers import unpack_stamp
@@ -59,6 +60,11 @@ class Trials:
     def __init__(self, control: ControlLog, counts: ExperimentCounts) -> None:
         self._control = control
         self._counts = counts
+
+    @property
+    def state(self) -> ControlState:
+        """What is decided now."""
+        return self._control.state
 
     def trial_of(self, firsts: FirstEnrolments, update: LearnerUpdate) -> Trial | None:
         """Return the trial of the experiment that runs."""

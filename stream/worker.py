@@ -13,11 +13,13 @@ from adapters.kafka import open_producer, open_reader
 from adapters.records import Record
 from adapters.redis import check_eviction, connect, end_tasks, patiently
 from adapters.topics import check_partitions
+from schemas.control import encode_control
+from schemas.experiments import ArmModelRefused
 from schemas.meta import Status
-from schemas.topics import ACTIVITY, LEARNER_EVENTS
+from schemas.topics import ACTIVITY, CONTROL, LEARNER_EVENTS
 from stream import metrics, watchdog
 from stream.activity import take_activity
-from stream.dead_letters import PRODUCER
+from stream.dead_letters import PRODUCER, keep
 from stream.delivery import Delivery
 from stream.generation import delete_unfinished, retire_older
 from stream.group import open_group
@@ -48,7 +50,8 @@ class Worker:
         bootstrap = settings.kafka_bootstrap_servers
         self.control = ControlLog(bootstrap)
         self._catalogue = Catalogue(bootstrap)
-        self._room = ServingRoom(BundleStore(settings.bundle_url, settings.bundle_cache), self.control, self._catalogue)
+        store = BundleStore(settings.bundle_url, settings.bundle_cache)
+        self._room = ServingRoom(store, self.control, self._catalogue, self._refuse)
         self._counts = ExperimentCounts(self._client, self.control)
         self._trials = Trials(self.control, self._counts)
         self._quality = Quality(self._client, self._room, self._trials)
@@ -170,6 +173,9 @@ class Worker:
             self._generation = self.control.state.generation
             self.assign(list(self._owner.shards))
 
+    async def _refuse(self, decision: ArmModelRefused) -> None:
+        await keep(self._producer, CONTROL, encode_control(decision))
+
     async def _delete_unfinished(self, interval_s: float) -> None:
         """Clean up after replays that were killed, for ever."""
         while True:
@@ -182,4 +188,5 @@ class Worker:
             metrics.MODEL_EPOCH.set(self._room.current.model_epoch if self._room.current else -1)
             metrics.MODEL_FAILURES.set(self._room.load_failures)
             metrics.MODEL_BEHIND.set(self._room.is_behind)
+            metrics.ARM_MODELS_MISSING.set(self._room.num_missing)
             await self._shared.pause(self._settings.shared_interval_s)
