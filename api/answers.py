@@ -226,11 +226,14 @@ class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
     `learners` who were given one, `lists` given, courses `clicks` were on, first `enrolments` in a course. `tests`:
     learners, each by the course he first enrolled in with a list of his own; `hits`: those whose course stood in its
     first ten places; `hit_rate` with a confidence sequence of 95 %: bounds that hold however often they are looked at.
+    `model` is null of the live one; `refused`: why workers could not take it, so that the live one is given instead.
     """
 
     name: str
     strategy: str
     share: float
+    model: str | None = None
+    refused: str | None = None
     learners: int | None = None
     lists: int | None = None
     clicks: int | None = None

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from redis.exceptions import RedisError
 
+from adapters.follow import ControlLog
 from adapters.redis import Client
 from api.answers import GradesAnswer, Item, Reason, Recommendations
 from api.lists import Query, spread
 from api.log_ends import LogEnds
 from api.lookup import Lookup
-from api.models import ModelLog
 from api.problems import not_found, unavailable
 from api.shared import SharedCache
 from recommender.grades import Grader, sheet_of, unpack_grades
@@ -61,8 +61,10 @@ def _unpacked(epoch: int, raw: bytes) -> GradesModel:
 class GradedLists:
     """Makes lists by predicted grade; the model is read from Redis when another one is live there."""
 
-    def __init__(self, client: Client, shared: SharedCache, models: ModelLog, ends: LogEnds, timeout_s: float) -> None:
-        self._client, self._shared, self._models, self._ends = client, shared, models, ends
+    def __init__(
+        self, client: Client, shared: SharedCache, control: ControlLog, ends: LogEnds, timeout_s: float
+    ) -> None:
+        self._client, self._shared, self._control, self._ends = client, shared, control, ends
         self._timeout_s = timeout_s
         self._model: GradesModel | None = None
 
@@ -79,7 +81,7 @@ class GradedLists:
             user_id=user_id,
             strategy=query.strategy,
             items=await self._items(model, graded, excluded, query),
-            model_version=self._models.version_of(model.epoch),
+            model_version=self._control.state.version_of(model.epoch),
             state_version=found.state_version if found else "",
             generated_at=None,  # with the request
             age_s=0.0,
@@ -93,7 +95,7 @@ class GradedLists:
         return GradesAnswer(
             items=await self._items(model, tuple(sheet.items()), frozenset(sheet), query),
             unknown=tuple(course_id for course_id in sheet if course_id not in model.index_of),
-            model_version=self._models.version_of(model.epoch),
+            model_version=self._control.state.version_of(model.epoch),
         )
 
     async def _items(

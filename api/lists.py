@@ -7,10 +7,10 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple, TypedDict
 
+from adapters.follow import ControlLog
 from api.answers import CourseList, Item, Reason, Recommendations, iso
 from api.log_ends import LogEnds
 from api.lookup import Lookup
-from api.models import ModelLog
 from api.problems import not_found, unavailable
 from api.shared import KINDS, SharedCache
 from recommender.diversity import diversify
@@ -106,9 +106,9 @@ def age_s(generated_us: int) -> float:
 class Lists:
     """Makes answers from look-ups and shared lists."""
 
-    def __init__(self, shared: SharedCache, models: ModelLog, ends: LogEnds) -> None:
+    def __init__(self, shared: SharedCache, control: ControlLog, ends: LogEnds) -> None:
         self._shared = shared
-        self._models = models
+        self._control = control
         self._ends = ends
 
     async def recommendations(self, user_id: str, found: Lookup | None, query: Query) -> Recommendations:
@@ -116,7 +116,7 @@ class Lists:
 
         `found` is None while Redis is away: then, and while the learner's shard is not whole, the answer is degraded.
         """
-        experiment = None if query.strategy else self._models.state.experiment
+        experiment = None if query.strategy else self._control.state.experiment
         arm = arm_of(user_id, experiment) if experiment else None
         query = query._replace(strategy=query.strategy or (arm.strategy if arm else DEFAULT))
         own = unpack_candidates(found.packed_list) if found and found.is_whole and found.packed_list else None
@@ -138,7 +138,7 @@ class Lists:
             state_version=found.state_version if found else "",
             lag=self._ends.lag(found.shard, found.applied) if found else None,
             degraded=not (found and found.is_whole),
-            **self._made(standing),
+            **self._made(standing, user_id),
         )
 
     async def shared(self, kind: str, query: Query) -> CourseList:
@@ -189,11 +189,11 @@ class Lists:
             cards.update(found)
         return choices, cards
 
-    def _made(self, standing: CandidateList | None) -> _Made:
+    def _made(self, standing: CandidateList | None, user_id: str = "") -> _Made:
         if standing is None:
             return _Made(model_version="", generated_at=None, age_s=None)
         return _Made(
-            model_version=self._models.version_of(standing.version.model_epoch),
+            model_version=self._control.state.version_of(standing.version.model_epoch, user_id),
             generated_at=iso(standing.generated_us),
             age_s=age_s(standing.generated_us),
         )

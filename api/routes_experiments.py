@@ -64,13 +64,15 @@ def answer_of(experiment: Experiment, figures: Mapping[str, Figures] | None) -> 
         started_at=iso(experiment.started_ms * 1_000),
         ended_at=None if ended_ms is None else iso(ended_ms * 1_000),
         reason=experiment.reason,
-        arms=tuple(_figures(arm, figures) for arm in experiment.record.arms),
+        arms=tuple(_figures(arm, experiment, figures) for arm in experiment.record.arms),
         comparisons=tuple(compared),
     )
 
 
-def _figures(arm: Arm, figures: Mapping[str, Figures] | None) -> ArmFigures:
-    known: dict[str, Any] = {"name": arm.name, "strategy": arm.strategy, "share": arm.share}
+def _figures(arm: Arm, experiment: Experiment, figures: Mapping[str, Figures] | None) -> ArmFigures:
+    known: dict[str, Any] = {"name": arm.name, "strategy": arm.strategy, "share": arm.share, "model": arm.model or None}
+    if refusal := experiment.refusal_of(arm):
+        known["refused"] = refusal.reason
     if figures is None:
         return ArmFigures(**known)
     own = figures.get(arm.name, Figures())

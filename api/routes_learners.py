@@ -72,6 +72,6 @@ async def embedding(request: Request, user_id: UserId) -> Response:
     found = await services.learners.embedding(user_id)
     if found is None:
         raise not_found("user_id: this learner has no embedding")
-    version = services.control.version_of(found.model_epoch)
+    version = services.control.state.version_of(found.model_epoch, user_id)
     vector = found.vector
     return respond(EmbeddingAnswer(user_id=user_id, model_version=version, dimensions=len(vector), embedding=vector))

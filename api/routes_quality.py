@@ -46,9 +46,11 @@ async def _read(services: Services, days: int) -> dict[Slot, Tally]:
 
 def _by_version(services: Services, tallies: Mapping[Slot, Tally]) -> tuple[ModelQuality, ...]:
     """Return the tallies by version: one that was live several times has several epochs. Newest first."""
+    state = services.control.state
+    published = {model.offset: version for version, model in state.models.items()}  # of arms' lists
     added: dict[tuple[str, str, str], Tally] = {}
     for slot in sorted(tallies, reverse=True):
-        key = services.control.version_of(slot.model_epoch), slot.strategy, slot.history
+        key = published.get(slot.model_epoch) or state.version_of(slot.model_epoch), slot.strategy, slot.history
         added[key] = added.get(key, Tally()).plus(tallies[slot])
     return tuple(
         ModelQuality(*key, tally.tests, round(tally.hit_rate, 6), round(tally.reciprocal_rank, 6))

@@ -13,6 +13,7 @@ from fastapi import Request
 from redis.exceptions import RedisError
 
 from adapters.experiments import ExperimentCounts
+from adapters.follow import ControlLog
 from adapters.redis import Client, connect, end_tasks
 from api.answers import Recommendations
 from api.auth import Verifier
@@ -25,7 +26,6 @@ from api.log_ends import LogEnds
 from api.logs import hashed
 from api.lookup import Learners, Lookup
 from api.metrics import Metrics
-from api.models import ModelLog
 from api.publishing import Publisher
 from api.search import TitleSearch
 from api.settings import ApiSettings
@@ -45,7 +45,7 @@ class Services:
 
     settings: ApiSettings
     client: Client
-    control: ModelLog
+    control: ControlLog
     ends: LogEnds
     watch: ShardWatch
     shared: SharedCache
@@ -99,13 +99,13 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def _reach_kafka(stack: AsyncExitStack, settings: ApiSettings) -> tuple[ModelLog, LogEnds, EventLog]:
+async def _reach_kafka(stack: AsyncExitStack, settings: ApiSettings) -> tuple[ControlLog, LogEnds, EventLog]:
     """Connect to Kafka, however long it takes to be there: without it nothing can be decided or promised."""
     servers, pause_s = settings.kafka_bootstrap_servers, 0.2
     while True:
         async with AsyncExitStack() as attempt:
             try:
-                control = await attempt.enter_async_context(ModelLog(servers))
+                control = await attempt.enter_async_context(ControlLog(servers))
                 ends = await attempt.enter_async_context(LogEnds(servers, control, settings.shared_poll_s))
                 log = await attempt.enter_async_context(EventLog(servers, settings.ingest_timeout_s))
             except (KafkaError, TimeoutError) as error:

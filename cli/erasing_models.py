@@ -51,6 +51,13 @@ class ModelErasure:
         state = self._control.state
         return state.models[state.model_version].record if state.model_version else None
 
+    def _in_arms(self) -> str:
+        """Say which models of an experiment were made with the learner."""
+        state = self._control.state
+        named = sorted(state.experiment.versions) if state.experiment else []
+        known = [version for version in named if self._knows(state.models[version].record.offsets)]
+        return f"arms of an experiment are served until it ends: {', '.join(known)}" if known else ""
+
     async def _answer(self) -> RefitEnded | None:
         """Return the answer to our request, which is made if it was not yet."""
         if self._asked < 0:
@@ -84,10 +91,12 @@ class ModelErasure:
         return max((ends[self._erasure.shard] for ends in vectors), default=0)
 
     async def in_model(self) -> Seen:
-        """Look whether the live model was made without the learner."""
+        """Look whether what lists are made with was made without the learner."""
         live = self._live()
         if live is None or not self._knows(live.offsets):
             name = live.version if live else "none"
+            if others := self._in_arms():
+                return Seen("pending", f"live is {name}, made without the learner; made with him, {others}")
             return Seen("done", f"live is {name}, made without the learner")
         if not self._wait_model:
             return Seen("pending", f"{live.version} was made with the learner, and is live until the next refit")

@@ -1,4 +1,4 @@
-"""`coursestream experiments`: learners split between strategies, and what they make of them."""
+"""`coursestream experiments`: learners split between models or strategies, and what they make of them."""
 
 import asyncio
 import re
@@ -12,9 +12,10 @@ from rich.console import Group, RenderableType
 
 from adapters.follow import ControlLog, append_control
 from cli.api import get
+from cli.models import read_models
 from cli.options import STATE_DIR, JsonFile, StateDir
 from cli.output import give, pairs, table
-from cli.system import find
+from cli.system import System, find
 from schemas.candidates import STRATEGIES
 from schemas.control import ControlState
 from schemas.errors import ConfigurationError
@@ -22,7 +23,9 @@ from schemas.experiments import Experiment, ExperimentEnded, ExperimentStarted
 
 app = typer.Typer(add_completion=False)
 
-_ARM: Final = re.compile(r"(?:(?P<name>[^:=]+):)?(?P<strategy>[^:=]+)(?:=(?P<share>[^:=]+))?")
+LIVE: Final = "live"
+"""An arm of whichever model is live, as everybody has it."""
+_ARM: Final = re.compile(r"(?:(?P<name>[^:=]+):)?(?P<given>[^:=]+)(?:=(?P<share>[^:=]+))?")
 _FIGURES: Final = ("learners", "lists", "clicks", "enrolments", "tests", "hit_rate", "hit_rate_low", "hit_rate_high")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The experiment's name.")]
@@ -30,30 +33,32 @@ Reason = Annotated[str, typer.Option("--reason", help="Written beside the decisi
 
 
 class WantedArm(NamedTuple):
-    """An arm as it is asked for; `share` None: an equal one."""
+    """An arm as it is asked for: a strategy, or a model by its version; `share` None: an equal one."""
 
     name: str
     strategy: str
     share: float | None
+    model: str = ""
 
 
 def parse_arm(text: str) -> WantedArm:
-    """Return the arm that `[NAME:]STRATEGY[=SHARE]` asks for; without a name it is called as its strategy.
+    """Return the arm that `[NAME:]STRATEGY|VERSION|live[=SHARE]` asks for; without a name it is called as what it gets.
 
-    >>> parse_arm("new:content=0.1"), parse_arm("hybrid")
-    (WantedArm(name='new', strategy='content', share=0.1), WantedArm(name='hybrid', strategy='hybrid', share=None))
+    What is no strategy is taken for the version of a model.
+
+    >>> parse_arm("sorted:content=0.1")
+    WantedArm(name='sorted', strategy='content', share=0.1, model='')
+    >>> parse_arm("m-3f2a"), parse_arm("live").model
+    (WantedArm(name='m-3f2a', strategy='hybrid', share=None, model='m-3f2a'), '')
     """
     found = _ARM.fullmatch(text)
     if found is None:
-        raise typer.BadParameter(f"{text!r} is not [NAME:]STRATEGY[=SHARE], such as popular=0.1")
-    strategy, share = found["strategy"], found["share"]
-    if strategy not in STRATEGIES:
-        raise typer.BadParameter(
-            f"{strategy!r} is no strategy: {', '.join(STRATEGIES)}; versions of a model cannot be arms, "
-            "since workers make lists with the live model alone"
-        )
+        raise typer.BadParameter(f"{text!r} is not [NAME:]STRATEGY|VERSION|live[=SHARE], such as popular=0.1")
+    given, share = found["given"], found["share"]
+    strategy = given if given in STRATEGIES else "hybrid"
+    model = "" if given in (LIVE, *STRATEGIES) else given
     try:
-        return WantedArm(found["name"] or strategy, strategy, None if share is None else float(share))
+        return WantedArm(found["name"] or given, strategy, None if share is None else float(share), model)
     except ValueError:
         raise typer.BadParameter(f"{share!r} is no share: a number between 0 and 1") from None
 
@@ -61,8 +66,9 @@ def parse_arm(text: str) -> WantedArm:
 Arms = Annotated[
     list[WantedArm],
     typer.Option(
-        "--arm", metavar="[NAME:]STRATEGY[=SHARE]", parser=parse_arm,
-        help="An arm, at least two; the first is the control; without shares they are equal.",
+        "--arm", metavar="[NAME:]STRATEGY|VERSION|live[=SHARE]", parser=parse_arm,
+        help="An arm, at least two, by strategy or by model (its version, or whichever is live); the first is the "
+        "control; without shares they are equal.",
     ),
 ]  # fmt: skip
 Salt = Annotated[str | None, typer.Option(metavar="TEXT", help="Key of the split; by default a new one is drawn.")]
@@ -70,7 +76,7 @@ Salt = Annotated[str | None, typer.Option(metavar="TEXT", help="Key of the split
 
 @app.callback(invoke_without_command=True)
 def experiments(context: typer.Context, state_dir: StateDir = STATE_DIR, json_file: JsonFile = None) -> None:
-    """Split learners between strategies, and see what they make of them; `list` if nothing is said."""
+    """Split learners between models or strategies, see what they make of them; `list` if nothing is said."""
     if context.invoked_subcommand is None:
         list_experiments(state_dir, json_file)
 
@@ -104,12 +110,14 @@ def show(name: Name, state_dir: StateDir = STATE_DIR, json_file: JsonFile = None
 def start(
     name: Name, arm: Arms, salt: Salt = None, state_dir: StateDir = STATE_DIR, json_file: JsonFile = None
 ) -> None:
-    """Start an experiment: from now on a learner's list is sorted by the strategy of the arm a hash puts him in.
+    """Start an experiment: from now on a learner's list is made and sorted as for the arm that a hash puts him in.
 
-    Requests that name a strategy are answered as before. One experiment runs at a time.
+    Requests that name a strategy take no part. A model of an arm must be published and its bundle whole; each worker
+    holds it beside the live one. One experiment runs at a time.
     """
-    record = started(name, salt or secrets.token_hex(8), arm)
-    experiment = asyncio.run(_start(find(state_dir).kafka, record))
+    record, system = started(name, salt or secrets.token_hex(8), arm), find(state_dir)
+    asyncio.run(_check_models(system, record))
+    experiment = asyncio.run(_start(system.kafka, record))
     answer = {**msgspec.to_builtins(experiment.record), "epoch": experiment.epoch}
     del answer["kind"]
     give(answer, json_file, pairs({**answer, "arms": _arms_of(answer)}))
@@ -117,7 +125,7 @@ def start(
 
 @app.command()
 def end(name: Name, reason: Reason = "", state_dir: StateDir = STATE_DIR, json_file: JsonFile = None) -> None:
-    """End the experiment that runs: every learner is given the default list again."""
+    """End the experiment that runs: every learner is given the live model's default list again."""
     epoch = asyncio.run(_end(find(state_dir).kafka, ExperimentEnded(name=name, reason=reason)))
     answer: dict[str, object] = {"ended": name, "epoch": epoch}
     give(answer, json_file, pairs(answer))
@@ -134,6 +142,20 @@ def started(name: str, salt: str, arms: Sequence[WantedArm]) -> ExperimentStarte
         return msgspec.convert(record, ExperimentStarted)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"this is no experiment: {error}") from None
+
+
+async def _check_models(system: System, record: ExperimentStarted) -> None:
+    """Raise ConfigurationError or BundleError unless the models of all arms can be served."""
+    if versions := {arm.model for arm in record.arms if arm.model}:
+        known = await read_models(system.kafka)
+        for version in sorted(versions):
+            if not {version} & {*known.state.models, *known.state.refused}:
+                raise ConfigurationError(
+                    f"{version!r} is no strategy ({', '.join(STRATEGIES)}), and there is no such model: "
+                    "see `coursestream models list`"
+                )
+            known.check_known(version)
+            await asyncio.to_thread(known.check_whole, version, system.connections(redis=False))
 
 
 async def _read(servers: str) -> ControlState:
@@ -169,7 +191,14 @@ def _unknown(name: str) -> ConfigurationError:
 
 
 def _arms_of(experiment: dict[str, Any]) -> str:
-    return ", ".join(f"{arm['name']} ({arm['strategy']} {arm['share']:.3g})" for arm in experiment["arms"])
+    return ", ".join(f"{arm['name']} ({_given(arm)} {arm['share']:.3g})" for arm in experiment["arms"])
+
+
+def _given(arm: dict[str, Any]) -> str:
+    """Return what an arm's learners are given, in words."""
+    if not arm["model"]:
+        return str(arm["strategy"])
+    return f"{arm['model']}, refused: the live model" if arm.get("refused") else str(arm["model"])
 
 
 def _verdicts(experiment: dict[str, Any]) -> str:
@@ -177,8 +206,8 @@ def _verdicts(experiment: dict[str, Any]) -> str:
 
 
 def _shown(experiment: dict[str, Any]) -> RenderableType:
-    columns = ("arm", "strategy", "#share", *(f"#{name.replace('_', ' ')}" for name in _FIGURES))
-    rows = [tuple(arm[name] for name in ("name", "strategy", "share", *_FIGURES)) for arm in experiment["arms"]]
+    columns = ("arm", "given", "#share", *(f"#{name.replace('_', ' ')}" for name in _FIGURES))
+    rows = [(arm["name"], _given(arm), *(arm[name] for name in ("share", *_FIGURES))) for arm in experiment["arms"]]
     against = ("arm", "against", "#hits a learner", "#low", "#high", "#p", "verdict")
     compared = [
         (one["arm"], one["control"], *(_percent(one[name]) for name in ("effect", "low", "high")),

@@ -7,10 +7,10 @@ import msgspec
 import typer
 from rich.text import Text
 
+from adapters.follow import ControlLog
 from api.lists import Lists, Query
 from api.log_ends import LogEnds
 from api.lookup import Lookup
-from api.models import ModelLog
 from api.shared import SharedCache
 from recommender.recommend import Recommender
 from recommender.resort import Filters
@@ -49,15 +49,11 @@ class _Shared(SharedCache):
         return {one: self._known[one] for one in course_ids if one in self._known}
 
 
-class _Models(ModelLog):
+class _Control(ControlLog):
     """What `control` said then."""
 
     def __init__(self, state: ControlState) -> None:
         self.state = state
-
-    def version_of(self, _model_epoch: int) -> str:
-        """Return the model that was live."""
-        return self.state.model_version
 
 
 class _Ends(LogEnds):
@@ -88,7 +84,7 @@ async def answer_of(past: Past, user_id: str, until_ms: int, query: Query) -> di
     """Return what the API would have answered with what stood then, and which parts of it are exact."""
     version = Version(*past.serving.epochs, -1, -1)
     shared = _Shared(past.serving.recommender, past.catalogue, version, until_ms * 1_000)
-    lists = Lists(shared, _Models(past.control), _Ends())
+    lists = Lists(shared, _Control(past.control), _Ends())
     answer = await lists.recommendations(user_id, _looked_up(past), query)
     return {
         **msgspec.json.decode(msgspec.json.encode(answer)),

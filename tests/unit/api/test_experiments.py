@@ -7,7 +7,7 @@ import pytest
 from api.routes_experiments import answer_of
 from api.sequential import compare
 from schemas.candidates import Strategy
-from schemas.experiments import Arm, Experiment, ExperimentStarted, Figures
+from schemas.experiments import Arm, Experiment, ExperimentStarted, Figures, Refusal
 
 
 def experiment(**shares: float) -> Experiment:
@@ -52,6 +52,18 @@ def test_each_of_two_arms_is_held_to_its_part_of_the_error() -> None:
     assert [one.arm for one in found.comparisons] == ["a", "b"]
     assert found.comparisons[0].p_value == pytest.approx(compare(100, 60, 0.75, others=2).p_value, rel=1e-3)
     assert [one.verdict for one in found.comparisons] == ["better", "worse"]
+
+
+def test_a_model_is_named_and_if_it_was_refused_why() -> None:
+    arms = tuple(
+        Arm(name=name, share=0.25, model=model) for name, model in zip("abcd", ("", "m", "m", "n"), strict=True)
+    )
+    record = ExperimentStarted(name="x", salt="s", arms=arms)
+    running = Experiment(record, epoch=7, started_ms=1_000, refusals=(Refusal("m", 9, "it is gone"),))
+    found = answer_of(running, {})
+    assert [(arm.model, arm.refused) for arm in found.arms] == [
+        (None, None), ("m", "it is gone"), ("m", "it is gone"), ("n", None),
+    ]  # fmt: skip
 
 
 def test_of_what_is_no_longer_kept_the_arms_are_named() -> None:

@@ -14,13 +14,18 @@ from schemas.errors import ConfigurationError
         ("", "is not .NAME:.STRATEGY"),
         ("a:b:c", "is not .NAME:.STRATEGY"),
         ("popular=half", "'half' is no share"),
-        ("best", "'best' is no strategy: hybrid, collaborative, content, popular, trending"),
-        ("m-20240301", "versions of a model cannot be arms"),
     ],
 )
 def test_what_is_no_arm_is_refused(text: str, why: str) -> None:
     with pytest.raises(typer.BadParameter, match=why):
         parse_arm(text)
+
+
+def test_what_is_no_strategy_is_a_model() -> None:
+    record = started("x", "s", [parse_arm(text) for text in ("live", "m-1", "old:m-0", "popular")])
+    assert [(arm.name, arm.strategy, arm.model) for arm in record.arms] == [
+        ("live", "hybrid", ""), ("m-1", "hybrid", "m-1"), ("old", "hybrid", "m-0"), ("popular", "popular", ""),
+    ]  # fmt: skip
 
 
 def test_without_shares_arms_are_equal() -> None:
@@ -50,6 +55,6 @@ def test_what_is_no_experiment_is_refused(name: str, salt: str, arms: list[str],
 
 
 def test_wrong_usage_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["experiments", "start", "x", "--arm", "hybrid", "--arm", "best"]) == 2
-    assert "no strategy" in capsys.readouterr().err
+    assert run(["experiments", "start", "x", "--arm", "hybrid", "--arm", "popular:"]) == 2
+    assert "STRATEGY|VERSION|live" in capsys.readouterr().err
     assert run(["experiments", "start", "x"]) == 2
