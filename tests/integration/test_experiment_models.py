@@ -166,7 +166,9 @@ def test_models_are_split_by_the_hash_served_beside_each_other_and_all_go_back(
     assert len(set.union(*lists.values())) == 3, "each model has an order of its own"
 
     _fresh_events_are_for_all_arms_and_counted(system, api, split)
+    between = time.time()
     _promotion_and_rollback_are_for_the_live_arm(system, api, split)
+    _of_then_is_the_arms_model(between, capsys, split)
     _a_new_generation_is_as_the_old_one(system, api, split)
     _an_erased_learner_is_gone_and_stays_away(system, api, split, started["epoch"])
     _a_lost_bundle_is_refused_for_its_arm_alone(system, api, capsys, split)
@@ -236,6 +238,13 @@ def _promotion_and_rollback_are_for_the_live_arm(system: System, api: httpx.Clie
     become(api, {"live": "m-3", "m-1": "m-1", "new": "m-2"}, split)
     assert run(["models", "rollback"]) == 0
     become(api, {"live": "m-0", "m-1": "m-1", "new": "m-2"}, split)
+
+
+def _of_then_is_the_arms_model(moment: float, capsys: pytest.CaptureFixture[str], split: Mapping[str, str]) -> None:
+    for arm, version in (("live", "m-0"), ("new", "m-2")):
+        user = next(user for user in USERS if split[user] == arm)
+        found = answer_of(capsys, "recommend", user, "--as-of", f"{moment:.3f}")
+        assert (found["experiment"], found["arm"], found["model_version"]) == ("by-model", arm, version)
 
 
 def _a_new_generation_is_as_the_old_one(system: System, api: httpx.Client, split: Mapping[str, str]) -> None:
