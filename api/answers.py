@@ -201,7 +201,7 @@ class EmbeddingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ModelQuality(msgspec.Struct, frozen=True):
     """How first enrolments stood in a model's lists: share within the first ten places, mean of 1 / place.
 
-    `strategy`: a re-sort of the learner's list, or `shared`: there was none, so that the popular list stood. `history`:
+    `strategy`: a re-sort of the learner's list, or `shared`: there was none, so that what is popular stood. `history`:
     courses taken before: 0, 1, 2-5 or 6+. What had been taken holds no place; ties are lost; nowhere counts 0.
     """
 

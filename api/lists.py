@@ -22,6 +22,8 @@ from schemas.experiments import arm_of
 
 TOP_UPS: Final = ("popular", "latest")
 """Shared lists that fill a short list."""
+COLD: Final = "cold"
+"""The shared list for a learner without one of his own."""
 DEFAULT: Final = "hybrid"
 """What lists are sorted by."""
 
@@ -112,7 +114,7 @@ class Lists:
         self._ends = ends
 
     async def recommendations(self, user_id: str, found: Lookup | None, query: Query) -> Recommendations:
-        """Return a learner's list; without one the popular list.
+        """Return a learner's list; without one what is popular.
 
         `found` is None while Redis is away: then, and while the learner's shard is not whole, the answer is degraded.
         """
@@ -120,7 +122,8 @@ class Lists:
         arm = arm_of(user_id, experiment) if experiment else None
         query = query._replace(strategy=query.strategy or (arm.strategy if arm else DEFAULT))
         own = unpack_candidates(found.packed_list) if found and found.is_whole and found.packed_list else None
-        standing = own or self._shared.overall(query.strategy if query.strategy in KINDS else "popular")
+        kinds = (query.strategy,) if query.strategy in KINDS else (COLD, "popular")
+        standing = own or next(filter(None, map(self._shared.overall, kinds)), None)
         if standing is None and found is None:
             raise unavailable("Redis does not answer, and no list has been seen yet")
         if query.prerequisites_met:
@@ -184,7 +187,8 @@ class Lists:
         choices = [Choice(candidate) for candidate in chosen]
         if len(choices) < limit:
             seen = excluded | {candidate.course_id for candidate in chosen}
-            more, found = await self._allowed(list(self._shared.candidates(TOP_UPS, filters)), filters, seen)
+            kinds = TOP_UPS if own or query.strategy != DEFAULT else (COLD, *TOP_UPS)
+            more, found = await self._allowed(list(self._shared.candidates(kinds, filters)), filters, seen)
             choices += [Choice(candidate, topped_up=True) for candidate in islice(more, limit - len(choices))]
             cards.update(found)
         return choices, cards

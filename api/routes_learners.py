@@ -28,7 +28,7 @@ async def recommendations(
     after: After = None,
     wait_ms: WaitMs = 1_000,
 ) -> Response:
-    """Return a learner's list; for a learner without one, the popular list."""
+    """Return a learner's list; for a learner without one, what is popular."""
     services = services_of(request)
     found = await services.find(user_id, positions_of(after), min(wait_ms, MAX_WAIT_MS) / 1_000)
     answer = await services.recommendations(user_id, found, query)

@@ -18,6 +18,7 @@ from schemas.cards import Card, unpack_card
 from schemas.errors import NotReadyError
 from schemas.keys import (
     SHARED_CARDS,
+    SHARED_COLD,
     SHARED_LATEST,
     SHARED_META,
     SHARED_POPULAR,
@@ -28,6 +29,8 @@ from schemas.keys import (
 logger: Final = logging.getLogger(__name__)
 
 KINDS: Final = {"popular": SHARED_POPULAR, "trending": SHARED_TRENDING, "latest": SHARED_LATEST}
+"""Lists that anybody may ask for."""
+LISTS: Final = {**KINDS, "cold": SHARED_COLD}
 STALE_S: Final = 5.0
 OVERALL: Final = ""
 
@@ -47,7 +50,7 @@ def _made_from(meta: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 class SharedCache:
-    """Popular, trending and latest lists by facet, and cards by course, as they stood last."""
+    """Popular, trending, latest and cold lists by facet, and cards by course, as they stood last."""
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class SharedCache:
         self._fallback: Fallback | None = None
         self._is_away = False
         self._made_from: dict[bytes, bytes] = {}
-        self._packed: dict[str, dict[str, list[bytes]]] = {kind: {} for kind in KINDS}
+        self._packed: dict[str, dict[str, list[bytes]]] = {kind: {} for kind in LISTS}
         self._lists: dict[bytes, CandidateList] = {}
         self._cards: dict[str, Card] = {}
         self._seen_at = float("-inf")
@@ -173,7 +176,7 @@ class SharedCache:
     async def _take(self, seen: dict[bytes, bytes]) -> bool:
         """Take in what stands, unless it is no longer what was seen: emptied, or written anew."""
         pipeline = self._client.pipeline(transaction=True)
-        for key in (SHARED_META, *KINDS.values()):
+        for key in (SHARED_META, *LISTS.values()):
             pipeline.hgetall(key)
         async with asyncio.timeout(self._timeout_s):
             meta, *hashes = await pipeline.execute()
@@ -186,7 +189,7 @@ class SharedCache:
         return True
 
     def _take_lists(self, hashes: Sequence[dict[bytes, bytes]]) -> None:
-        for kind, packed in zip(KINDS, hashes, strict=True):
+        for kind, packed in zip(LISTS, hashes, strict=True):
             facets: dict[str, list[bytes]] = {}
             for facet, one in packed.items():
                 facets.setdefault(facet.decode().casefold(), []).append(one)
@@ -196,6 +199,6 @@ class SharedCache:
 
     async def _take_cards(self) -> None:
         """Read the cards of the overall lists again, so that they can be shown without Redis; forget the others."""
-        lists = [listed for kind in KINDS for listed in self.lists(kind, OVERALL)]
+        lists = [listed for kind in LISTS for listed in self.lists(kind, OVERALL)]
         course_ids = {candidate.course_id for listed in lists for candidate in listed.candidates}
         self._cards = await self._read_cards(sorted(course_ids)) if course_ids else {}

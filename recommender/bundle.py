@@ -4,7 +4,8 @@
 |---|---|---|
 | `courses.json` | course ids in dense order | yes |
 | `text.npz`, `vocabulary.json` | TF-IDF: `idf, indptr, indices, data`; words in order | yes |
-| `blend.json` | `lengths`, `weights` | yes |
+| `blend.json` | `lengths`, `weights`; `scales`, unless each list has its own | yes |
+| `taken.npz` | `taken`: whether anybody had taken a course | no |
 | `neumf.npz` | the arrays of `recommender.model.NeuMF` | no |
 | `ease.npz` | `indptr, indices, data, decay` | no |
 | `index.faiss` | serialised FAISS index | no |
@@ -36,6 +37,7 @@ NEUMF_NAME: Final = "neumf.npz"
 EASE_NAME: Final = "ease.npz"
 INDEX_NAME: Final = "index.faiss"
 GRADES_NAME: Final = "grades.npz"
+TAKEN_NAME: Final = "taken.npz"
 
 LEAST_KNOWN: Final = 0.1
 """Share of a model's courses that the catalogue must know, or the model is another catalogue's."""
@@ -48,6 +50,7 @@ T = TypeVar("T")
 class _BlendFile(msgspec.Struct, frozen=True):
     lengths: tuple[int, ...]
     weights: list[list[float]]
+    scales: list[float] | None = None
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
@@ -76,8 +79,7 @@ def save_model(folder: Path, model: Model) -> None:
     (folder / COURSES_NAME).write_bytes(msgspec.json.encode(model.course_ids))
     (folder / VOCABULARY_NAME).write_bytes(msgspec.json.encode(model.text.vocabulary))
     save_arrays(folder / TEXT_NAME, {"idf": model.text.idf, **_row_arrays(model.text.rows)})
-    weights = [[round(float(value), 6) for value in row] for row in model.blend.weights]
-    (folder / BLEND_NAME).write_bytes(msgspec.json.encode(_BlendFile(model.blend.lengths, weights)))
+    (folder / BLEND_NAME).write_bytes(msgspec.json.encode(_blend_file(model.blend)))
     if model.neumf is not None:
         save_arrays(folder / NEUMF_NAME, {name: getattr(model.neumf, name) for name in NEUMF_ARRAYS})
     if model.ease is not None:
@@ -87,6 +89,18 @@ def save_model(folder: Path, model: Model) -> None:
         (folder / INDEX_NAME).write_bytes(model.index)
     if model.grades is not None:
         save_arrays(folder / GRADES_NAME, {name: getattr(model.grades, name) for name in GRADES_ARRAYS})
+    if model.taken is not None:
+        save_arrays(folder / TAKEN_NAME, {"taken": model.taken})
+
+
+def _blend_file(blend: Blend) -> _BlendFile:
+    weights = [[round(float(value), 6) for value in row] for row in blend.weights]
+    return _BlendFile(blend.lengths, weights, None if blend.scales is None else blend.scales.tolist())
+
+
+def _blend(file: _BlendFile) -> Blend:
+    scales = None if file.scales is None else np.array(file.scales, dtype=np.float32)
+    return Blend(file.lengths, np.array(file.weights, dtype=np.float32), scales)
 
 
 def _row_arrays(rows: Rows) -> dict[str, NDArray[np.generic]]:
@@ -152,11 +166,12 @@ def read_model(folder: Path, present: Collection[str]) -> Model:
     return Model(
         course_ids=course_ids,
         text=Text(vocabulary, text["idf"], _rows(text, len(vocabulary))),
-        blend=Blend(blend.lengths, np.array(blend.weights, dtype=np.float32)),
+        blend=_blend(blend),
         neumf=neumf,
         ease=ease,
         index=(folder / INDEX_NAME).read_bytes() if INDEX_NAME in present else None,
         grades=grades,
+        taken=load_arrays(folder / TAKEN_NAME)["taken"].astype(np.bool_) if TAKEN_NAME in present else None,
     )
 
 

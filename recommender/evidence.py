@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from recommender.model import Floats
 from recommender.neighbours import Neighbours, decayed
 from recommender.tower import Histories, Vectors, encode, learner_vectors
 from recommender.universe import Mask, Universe
+
+CONTENT_DECAY: Final = 0.5
+"""Decay of content per later course: the text of the newest courses tells most of what comes next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +34,7 @@ class Evidence:
     content_norms: Floats  # (B,), what the content of one entry is divided by
     lengths: NDArray[np.int64]  # (B,), known entries of positive weight
     wishes: Mask  # (B,), interests, a search, a view or a click say what the learner looks for; a goal only hints at it
-    silent: Mask  # (B,), nothing known of the learner: popular courses only
+    silent: Mask  # (B,), nothing known of the learner: popularity alone speaks
 
 
 def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
@@ -41,10 +45,11 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
     words = [_words(learner) for learner in learners]
     spoke = np.array([bool(text) for text in words], dtype=np.bool_)
     aside = _mass(signals) + spoke
-    norms = _mass(recent) + aside
+    newest = decayed(histories, CONTENT_DECAY)
+    norms = _mass(newest) + aside
     norms32: Floats = np.where(norms > 0, norms, 1.0).astype(np.float32)
     heard = np.diff(histories.starts) + np.diff(signals.starts)
-    content = _neighbourly(universe.content, recent, signals, len(universe))
+    content = _neighbourly(universe.content, newest, signals, len(universe))
     content /= norms32[:, None]
     vectors = _vectors(histories, universe)
     return Evidence(

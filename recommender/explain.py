@@ -85,7 +85,7 @@ def causes_of(
         left, entry, fall = (one[fall > margins[left]] for one in (left, entry, fall))
         row = rows[left]
         if lost.halves is not None and scorer is not None:
-            deep = _deep_without(scorer, lost.halves[row, entry], scored, pairs[left], universe.num_known)
+            deep = _deep_without(scorer, lost.halves[row, entry], scored, pairs[left], universe.heard)
             fall = fall + factors[row, 0] * (scored.deep[pairs[left]] - deep)
         true = fall > margins[left]
         causes[left[true]] = window.positions[row[true], entry[true]]
@@ -94,10 +94,10 @@ def causes_of(
     return causes
 
 
-def _deep_without(scorer: Scorer, halves: Floats, scored: Scored, pairs: Indices, num_known: int) -> Floats:
-    """Return the MLP's part of these pairs' logits with other learners' halves; 0 for new courses."""
+def _deep_without(scorer: Scorer, halves: Floats, scored: Scored, pairs: Indices, heard: Mask) -> Floats:
+    """Return the MLP's part of these pairs' logits with other learners' halves; 0 for courses it has not heard of."""
     courses, deep = scored.courses[pairs], np.zeros(len(pairs), dtype=np.float32)
-    if (known := courses < num_known).all():
+    if (known := heard[courses]).all():
         return scorer.deep(halves, courses)
     deep[known] = scorer.deep(halves[known], courses[known])
     return deep

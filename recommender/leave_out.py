@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.evidence import Evidence
+from recommender.evidence import CONTENT_DECAY, Evidence
 from recommender.model import Floats
 from recommender.neighbours import Neighbours, fading
 from recommender.rank import Indices
@@ -95,27 +95,41 @@ def _neighbourly(
     evidence: Evidence, universe: Universe, window: Window, courses: Indices, contents: Floats, factors: Floats
 ) -> tuple[list[Floats], list[Floats]]:
     """Return (left, right), lists of (B, H, .) and (B, L, .), whose products are what item-item and content lose."""
-    decay, height, histories = universe.prepared.decay, window.weights.shape[1], evidence.histories
-    fade = fading(decay, np.arange(height)).astype(np.float32)
-    own, younger = (
-        window.weights * fade,
-        window.weights * np.concatenate((np.zeros(1, np.float32), fade[:-1])),
-    )  # (B, H)
-    ages, older_weights = histories.ages[window.older], histories.weights[window.older]
-    shift = (older_weights * (fading(decay, ages) - fading(decay, ages - 1))).astype(np.float32)  # (O,)
-    beyond = np.bincount(histories.owners[window.older], np.abs(older_weights) * fading(decay, ages - 1), len(own))
-    falls = own[:, None] - _without(own, younger)  # (B, H, H)
-    masses = evidence.aside + beyond
-    norms = _positive(_without(np.abs(own), np.abs(younger)).sum(axis=2) + masses[:, None])
+    slots, histories = _slots(courses, len(universe)), evidence.histories
+    newest = _faded(window, histories, CONTENT_DECAY)
+    norms = _positive(newest.left + (evidence.aside + newest.beyond)[:, None])
     per_content = factors[:, 2, None] / norms  # (B, H)
-    falls = np.concatenate([falls, np.ones((*own.shape, 1), np.float32)], axis=2)  # (B, H, H + 1)
-    slots = _slots(courses, len(universe))
-    left = [falls * per_content[:, :, None], (per_content * (norms - evidence.content_norms[:, None]))[:, :, None]]
-    right = [_table(universe.content, window, histories, shift, slots, courses.shape), contents[:, :, None]]
+    shrunk = per_content * (norms - evidence.content_norms[:, None])
+    left = [newest.falls * per_content[:, :, None], shrunk[:, :, None]]
+    right = [_table(universe.content, window, histories, newest.shift, slots, courses.shape), contents[:, :, None]]
     if universe.item_item is not None:
-        left.append(falls * factors[:, 1, None, None])
-        right.append(_table(universe.item_item, window, histories, shift, slots, courses.shape))
+        recent = _faded(window, histories, universe.prepared.decay)
+        left.append(recent.falls * factors[:, 1, None, None])
+        right.append(_table(universe.item_item, window, histories, recent.shift, slots, courses.shape))
     return left, right
+
+
+class _Faded(NamedTuple):
+    """What decayed weights become without each entry of the window."""
+
+    falls: Floats  # (B, H, H + 1), what each entry's weight falls by; the last: whether those older move at all, 1
+    left: Floats  # (B, H), absolute weights of the window that are left
+    beyond: NDArray[np.float64]  # (B,), absolute weights of those older than the window, one age younger
+    shift: Floats  # (O,), what the weights of those older fall by
+
+
+def _faded(window: Window, histories: Histories, decay: float) -> _Faded:
+    """Return what the weights `w * decay ** age` become without each entry."""
+    fade = fading(decay, np.arange(window.weights.shape[1])).astype(np.float32)
+    own = window.weights * fade  # (B, H)
+    younger = window.weights * np.concatenate((np.zeros(1, np.float32), fade[:-1]))  # (B, H)
+    ages, older = histories.ages[window.older], histories.weights[window.older]
+    before, after = fading(decay, ages), fading(decay, ages - 1)
+    beyond = np.bincount(histories.owners[window.older], np.abs(older) * after, len(own)).astype(np.float64)
+    falls = own[:, None] - _without(own, younger)  # (B, H, H)
+    left = _without(np.abs(own), np.abs(younger)).sum(axis=2)
+    falls = np.concatenate([falls, np.ones((*own.shape, 1), np.float32)], axis=2)
+    return _Faded(falls, left, beyond, (older * (before - after)).astype(np.float32))
 
 
 def _slots(courses: Indices, size: int) -> NDArray[np.int16]:

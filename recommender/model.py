@@ -126,6 +126,7 @@ class Model:
     ease: Ease | None = None
     index: bytes | None = None
     grades: "GradesNet | None" = None
+    taken: NDArray[np.bool_] | None = None  # (n,), whether anybody had taken a course; None: it is not known
 
     def __post_init__(self) -> None:
         n = len(self.course_ids)
@@ -138,6 +139,8 @@ class Model:
             sizes["ease"] = len(self.ease.rows)
         if self.grades is not None:
             sizes["grades"] = len(self.grades.history)
+        if self.taken is not None:
+            sizes["taken"] = len(self.taken)
         for name, size in sizes.items():
             if size != n:
                 raise BundleError(f"{name} has {size} courses, courses.json {n}")

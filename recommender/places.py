@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from recommender.model import Floats
 from recommender.recommend import Recommender
 from recommender.resort import scores_of
 from schemas.candidates import STRATEGIES, Candidate
 
 SHARED_PLACES: Final = 100
-"""Places of the popular and the trending list."""
+"""Places of the lists for everybody."""
 
 NOWHERE: Final[dict[str, int | None]] = dict.fromkeys(STRATEGIES)
 
@@ -36,15 +37,16 @@ def places_in(listed: Sequence[Candidate], course_id: str, taken: AbstractSet[st
     return found
 
 
-def shared_place(
-    recommender: Recommender, course_id: str, taken: AbstractSet[str], kind: str = "popular"
-) -> int | None:
-    """Return a course's place in the popular or trending list, from 1, or None. What ties with it is before it."""
+def shared_place(recommender: Recommender, course_id: str, taken: AbstractSet[str], kind: str = "cold") -> int | None:
+    """Return a course's place in a list for everybody, from 1, or None. What ties with it is before it.
+
+    `kind`: popular, trending, or cold, the list for who is unknown.
+    """
     universe = recommender.universe
     index = universe.index_of.get(course_id)
     if index is None or not universe.active[index]:
         return None
-    scores = recommender.trending if kind == "trending" else recommender.popular
+    scores: Floats = getattr(recommender, kind)
     ahead = (scores >= scores[index]) & universe.active
     hidden = [universe.index_of[one] for one in taken if one in universe.index_of]
     ahead[hidden] = False

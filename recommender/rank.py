@@ -1,4 +1,4 @@
-"""Ranking: five component scores a candidate, z-scored among a learner's candidates, weighted by length of history."""
+"""Ranking: five component scores a candidate, centred among a learner's candidates, weighted by length of history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.blend import Blend
+from recommender.blend import POPULAR, Blend
 from recommender.evidence import Evidence
 from recommender.history import Learner
 from recommender.model import Floats
@@ -25,7 +25,8 @@ WISHED: Final = 1.5
 """Least weight of content, in parts of all others, for a learner without a history who has said or shown what he looks
 for: the log that weights are fitted on holds few such learners."""
 
-_SILENT: Final = np.array([0, 0, 0, 1, 0], dtype=np.float32)
+_SILENT: Final = np.array([0, 0, 0, 1, 1], dtype=np.float32)
+"""What may speak for who is unknown: what is popular, of all time and lately."""
 _NOISE: Final = 1e-5
 """What differs less than this part of its size is rounding."""
 
@@ -39,8 +40,8 @@ class Scored:
     rows: Indices  # (P,), ascending
     courses: Indices  # (P,), dense index in the universe, ascending within a learner
     values: Floats  # (P, 5): logit, EASE score, cosine, popularity and trend 0..1
-    z: Floats  # (P, 5)
-    inverse: Floats  # (B, 5), 1 / standard deviation; 0 where a component says nothing
+    z: Floats  # (P, 5), deviations from the learner's mean, in scales of the blend
+    inverse: Floats  # (B, 5), 1 / scale; 0 where a component says nothing
     lengths: NDArray[np.int64]  # (B,), known entries of positive weight: what the blend goes by
     deep: Floats  # (P,), the MLP's part of the logit
     bias: Floats  # (P,), added to the blended score: `SAME_LEVEL`, and -`FOREIGN` for a course in a foreign language
@@ -54,23 +55,29 @@ def score(
     preferred: Mask,
     universe: Universe,
     popularity: tuple[Floats, Floats],
+    measured: Mask | None = None,
 ) -> Scored:
-    """Return the component scores of the candidates; `popularity`: of all time and lately, (N,) each."""
+    """Return the component scores of the candidates; `popularity`: of all time and lately, (N,) each.
+
+    Means and deviations are those of `measured`, (B, N), among the candidates; of all if it is None.
+    """
     size, num_courses = candidates.chosen.shape
     cells = np.flatnonzero(candidates.chosen)  # (P,)
     rows, courses = np.divmod(cells, max(num_courses, 1))
-    known = courses < universe.num_known
+    heard, scales = universe.heard[courses], universe.prepared.model.blend.scales
     values = np.empty((len(COMPONENTS), len(rows)), dtype=np.float32)
-    values[0], deep = _logits(evidence, rows, courses, known, universe)
+    values[0], deep = _logits(evidence, rows, courses, heard, universe)
     values[1] = evidence.item_item.take(cells)
     values[2] = evidence.content.take(cells)
     if evidence.interest is not None:
         values[2] += evidence.interest.take(cells)
     values[3:] = [one.take(courses) for one in popularity]
+    typical = None if measured is None else measured.take(cells)
     z, inverse = np.empty_like(values), np.empty((len(COMPONENTS), size), dtype=np.float32)
     for column, one in enumerate(values):
-        said = known if column < 2 and not known.all() else None
-        z[column], inverse[column] = _standardise(one, rows, said, size)
+        said = heard if column < 2 and not heard.all() else None
+        scale = None if scales is None else float(scales[column])
+        z[column], inverse[column] = _standardise(one, rows, said, typical, size, scale)
     bias = np.where(preferred.take(cells), 0.0, -FOREIGN).astype(np.float32)
     _add_level(bias, learners, rows, courses, universe)
     fresh = np.zeros(len(rows), np.bool_) if candidates.fresh is None else candidates.fresh.take(cells)
@@ -79,30 +86,35 @@ def score(
 
 
 def _logits(
-    evidence: Evidence, rows: Indices, courses: Indices, known: Mask, universe: Universe
+    evidence: Evidence, rows: Indices, courses: Indices, heard: Mask, universe: Universe
 ) -> tuple[Floats, Floats]:
-    """Return NeuMF's logits and their MLP parts; unknown courses get the least of their learner's."""
+    """Return NeuMF's logits and their MLP parts; courses it has not heard of get the least of their learner's."""
     prepared = universe.prepared.collaborative
     if prepared is None or evidence.vectors is None:
         return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.float32)
     scorer, logits, deep = prepared.scorer, *np.zeros((2, len(rows)), dtype=np.float32)
-    own_rows, own_courses = rows[known], courses[known]
-    deep[known] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
+    own_rows, own_courses = rows[heard], courses[heard]
+    deep[heard] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
     if evidence.shallow is None:
-        logits[known] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
+        logits[heard] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
     else:
-        logits[known] = evidence.shallow[own_rows, own_courses]
+        logits[heard] = evidence.shallow[own_rows, own_courses]
     logits += deep
-    if known.all():
+    if heard.all():
         return logits, deep
     least = np.full(len(evidence.lengths), np.inf, dtype=np.float32)
-    np.minimum.at(least, rows[known], logits[known])
-    logits[~known] = np.where(np.isfinite(least), least, 0.0)[rows[~known]]
+    np.minimum.at(least, rows[heard], logits[heard])
+    logits[~heard] = np.where(np.isfinite(least), least, 0.0)[rows[~heard]]
     return logits, deep
 
 
-def _standardise(values: Floats, rows: Indices, said: Mask | None, size: int) -> tuple[Floats, Floats]:
-    """Return z-scores within each learner, 0 where nothing is `said`, and 1 / standard deviation, (P,) and (B,)."""
+def _standardise(
+    values: Floats, rows: Indices, said: Mask | None, measured: Mask | None, size: int, scale: float | None
+) -> tuple[Floats, Floats]:
+    """Return deviations within each learner, 0 where nothing is `said`, in parts of a scale, and 1 / scale.
+
+    (P,) and (B,). Without a scale it is each learner's standard deviation; what does not vary says nothing.
+    """
     filled = np.flatnonzero(np.bincount(rows, minlength=size))
     starts = np.searchsorted(rows, filled)
 
@@ -112,11 +124,13 @@ def _standardise(values: Floats, rows: Indices, said: Mask | None, size: int) ->
         return sums
 
     heard = np.ones(len(rows), dtype=np.float32) if said is None else said.astype(np.float32)
-    counts = np.maximum(per_learner(heard), 1.0)
-    means = per_learner(values * heard) / counts
+    counted = heard if measured is None else heard * measured
+    counts = np.maximum(per_learner(counted), 1.0)
+    means = per_learner(values * counted) / counts
     deviations = (values - means[rows]) * heard
-    spread = np.sqrt(per_learner(np.square(deviations)) / counts)
-    inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), 1.0 / np.maximum(spread, 1e-6), 0.0)
+    spread = np.sqrt(per_learner(np.square(deviations) * counted) / counts)
+    unit = 1.0 / np.maximum(spread, 1e-6) if scale is None else 1.0 / scale
+    inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), unit, 0.0)
     return (deviations * inverse[rows]).astype(np.float32), inverse.astype(np.float32)
 
 
@@ -133,7 +147,15 @@ def weights_of(blend: Blend, evidence: Evidence) -> Floats:
     cold = evidence.wishes & (evidence.lengths == 0)
     others = np.abs(weights[cold]).sum(axis=1) - np.abs(weights[cold, 2])
     weights[cold, 2] = np.maximum(weights[cold, 2], WISHED * others)
-    weights[evidence.silent] = _SILENT
+    weights[evidence.silent] = silent_weights(blend)
+    return weights
+
+
+def silent_weights(blend: Blend) -> Floats:
+    """Return the weights for who is unknown, (5,): the blend's of what is popular, of all time and lately."""
+    weights: Floats = blend.rows(np.zeros(1, np.int64))[0] * _SILENT
+    if not weights.any():
+        weights[POPULAR] = 1.0
     return weights
 
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from recommender.history import Learner
 from recommender.listing import Lists, Ranked, Recommendation, number_causes
 from recommender.model import Floats
 from recommender.popularity import Popularity
-from recommender.rank import Scored, best, join_scored, score, totals_of, weights_of
+from recommender.rank import Scored, best, join_scored, score, silent_weights, totals_of, weights_of
 from recommender.retrieve import Candidates, candidates_of, eligible_of, preferred_of
 from recommender.universe import Prepared, Universe, prepare
 from schemas.candidates import MAX_CANDIDATES
@@ -24,6 +25,10 @@ __all__ = ["Recommendation", "Recommender", "prepare"]
 
 BATCH: Final = 64
 """Learners at a time: what is computed of them for every course, 20 bytes a learner and course, stays small."""
+
+
+LISTED: Final = 100
+"""Courses in a list."""
 
 
 class Recommender:
@@ -46,12 +51,19 @@ class Recommender:
         other._arrange(self.universe, popularity)
         return other
 
+    @cached_property
+    def cold(self) -> Floats:
+        """Score of every course for who is unknown, (N,), in the order of the list that `recommend` makes."""
+        weights = silent_weights(self.universe.prepared.model.blend) * self.components([Learner()]).inverse[0]
+        scores: Floats = self.popular * weights[3] + self.trending * weights[4]
+        return scores
+
     @property
     def course_ids(self) -> tuple[str, ...]:
         """Ids of all courses, in the dense order that `Scored.courses` means."""
         return self.universe.course_ids
 
-    def components(self, learners: Sequence[Learner], limit: int = 100) -> Scored:
+    def components(self, learners: Sequence[Learner], limit: int = LISTED) -> Scored:
         """Return the component scores of each learner's candidates: what the blend is fitted on."""
         parts = [self._score(part, gather(part, self.universe), limit) for part in _batches(learners)]
         return join_scored(parts)
@@ -63,7 +75,7 @@ class Recommender:
         return score(learners, evidence, candidates, preferred, self.universe, (self.popular, self.trending))
 
     def scores(self, learners: Sequence[Learner]) -> Floats:
-        """Return the blended score of every course, as if all were candidates, (B, N); -inf: not to be listed."""
+        """Return the blended score of every course, in the units of a list's, (B, N); -inf: not to be listed."""
         parts = [self._dense(part) for part in _batches(learners) if part]
         return np.concatenate([np.empty((0, len(self.universe)), np.float32), *parts])
 
@@ -72,16 +84,17 @@ class Recommender:
         eligible = eligible_of(learners, universe)
         preferred = preferred_of(learners, eligible, evidence, universe)
         every, popularity = Candidates(eligible, None), (self.popular, self.trending)
-        scored = score(learners, evidence, every, preferred, universe, popularity)
+        listed = candidates_of(evidence, eligible, preferred, universe, self._orders, LISTED).chosen
+        scored = score(learners, evidence, every, preferred, universe, popularity, measured=listed)
         totals = np.full(eligible.shape, -np.inf, dtype=np.float32)
         totals[scored.rows, scored.courses] = totals_of(scored, weights_of(universe.prepared.model.blend, evidence))
         return totals
 
-    def recommend(self, learners: Sequence[Learner], limit: int = 100) -> list[Recommendation]:
+    def recommend(self, learners: Sequence[Learner], limit: int = LISTED) -> list[Recommendation]:
         """Return a list a learner, of `limit` courses as far as there are eligible ones."""
         return [one.unpacked() for one in self.rank(learners, limit)]
 
-    def rank(self, learners: Sequence[Learner], limit: int = 100) -> list[Ranked]:
+    def rank(self, learners: Sequence[Learner], limit: int = LISTED) -> list[Ranked]:
         """Return the same lists as they come: arrays, to be packed."""
         if not 0 < limit <= MAX_CANDIDATES:
             raise ValueError(f"limit {limit} lies outside 1..{MAX_CANDIDATES}")

@@ -30,6 +30,8 @@ class Reach:
 REACH = Reach()
 FEWEST_FRESH = 2
 """New courses a list has room for, however short it is."""
+FEWEST_POPULAR = 10
+"""Popular courses among the candidates of a list, however short it is: where they are best, they make up its top."""
 
 
 class Candidates(NamedTuple):
@@ -80,9 +82,9 @@ def candidates_of(
     fresh = _fresh(taste, preferred, universe, places)
     if fresh is not None:
         chosen |= fresh
-    reach = np.where(evidence.lengths == 0, limit, round(limit * REACH.popular))
+    reach = np.where(evidence.lengths == 0, limit, max(round(limit * REACH.popular), min(FEWEST_POPULAR, limit)))
     _add_first(chosen, preferred, popular, reach)
-    _add_first(chosen, preferred, trending, np.where(evidence.silent, 0, reach))
+    _add_first(chosen, preferred, trending, reach)
     for allowed in (preferred, eligible):
         _add_first(chosen, allowed & ~chosen, popular, limit - np.count_nonzero(chosen, axis=1))
     return Candidates(chosen, fresh)

@@ -1,4 +1,4 @@
-"""Lists that are no learner's own: similar courses; popular, trending and latest, overall and by facet."""
+"""Lists that are no learner's own: similar courses; popular, trending, latest and cold, overall and by facet."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -36,6 +36,11 @@ def popular(recommender: Recommender, limit: int = 100) -> Lists:
 def trending(recommender: Recommender, limit: int = 100) -> Lists:
     """Return the most popular courses of the last 30 days by facet, filled with those of all time, as popular."""
     return _ranked(recommender, recommender.trending, Source.TRENDING, limit)
+
+
+def cold(recommender: Recommender, limit: int = 100) -> Lists:
+    """Return what a learner nobody knows gets, by facet: what is popular, as the blend weighs all time and lately."""
+    return _ranked(recommender, recommender.cold, Source.POPULAR, limit)
 
 
 def newest(recommender: Recommender, limit: int = 100) -> Lists:

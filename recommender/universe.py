@@ -26,7 +26,7 @@ class Collaborative:
     scorer: Scorer
     index: Index
     towers: Floats  # (K * d, d + 128): from pooled vectors to the flat GMF vector, and to the learner's half of the MLP
-    explained: Floats  # (n + 1, d): gmf_out * q_gmf; the last row is 0
+    explained: Floats  # (n + 1, d): gmf_out * q_gmf; the last row, and those of courses that nobody took, are 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Prepared:
 
     @property
     def decay(self) -> float:
-        """Decay of item-item and content scores per later course."""
+        """Decay of item-item scores per later course."""
         return self.model.ease.decay if self.model.ease else DEFAULT_DECAY
 
 
@@ -56,11 +56,15 @@ def prepare(model: Model, content: Neighbours | None = None) -> Prepared:
             np.vstack(
                 [np.hstack(pair) for pair in zip(neumf.gmf_tower, neumf.mlp_tower @ neumf.w1_learner, strict=True)]
             ),
-            np.vstack([scorer.gmf_course, np.zeros((1, neumf.history.shape[1]), np.float32)]),
+            np.vstack([_heard(scorer.gmf_course, model.taken), np.zeros((1, neumf.history.shape[1]), np.float32)]),
         )
     text = model.text
     near = nearest(text.rows) if content is None else content
     return Prepared(model, collaborative, near, Vectoriser(text.vocabulary, text.idf))
+
+
+def _heard(vectors: Floats, taken: Mask | None) -> Floats:
+    return vectors if taken is None else np.where(taken[:, None], vectors, np.float32(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,7 @@ class Universe:
         for name in (
             "index_of",
             "active",
+            "heard",
             "recency",
             "encoded_ids",
             "_language_codes",
@@ -105,6 +110,14 @@ class Universe:
 
     def __len__(self) -> int:
         return len(self.course_ids)
+
+    @cached_property
+    def heard(self) -> Mask:
+        """Which courses histories speak of, (N,): known to the model, and taken by somebody when it was made."""
+        heard = np.arange(len(self)) < self.num_known
+        if (taken := self.prepared.model.taken) is not None:
+            heard[: self.num_known] = taken
+        return heard
 
     @cached_property
     def active(self) -> Mask:

@@ -18,7 +18,7 @@
 | `cs:{p}:x:EPOCH` | hash | figures of an experiment, soft, outside generations: see `schemas/experiments.py`; expires |
 | `cs:{p}:x:EPOCH:m` | hash | marks of its learners: draw -> how far they are counted; expires |
 | `cs:{p}:w:USER` | hash | pending writes, outside generations: course -> u64 offset + u8 rank |
-| `cs:{shared}:popular` `...:trending` `...:latest` | hash | facet -> candidate list |
+| `cs:{shared}:popular` `...:trending` `...:latest` `...:cold` | hash | facet -> candidate list |
 | `cs:{shared}:similar` | hash | course -> candidate list |
 | `cs:{shared}:cards` | hash | course -> card (JSON) |
 | `cs:{shared}:grades` | hash | `model`: the live model's grades part (`recommender/grades.py`); `epoch`: its epoch |
@@ -33,6 +33,7 @@ from typing import Final
 SHARED_POPULAR: Final = "cs:{shared}:popular"
 SHARED_TRENDING: Final = "cs:{shared}:trending"
 SHARED_LATEST: Final = "cs:{shared}:latest"
+SHARED_COLD: Final = "cs:{shared}:cold"
 SHARED_SIMILAR: Final = "cs:{shared}:similar"
 SHARED_CARDS: Final = "cs:{shared}:cards"
 SHARED_GRADES: Final = "cs:{shared}:grades"

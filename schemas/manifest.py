@@ -39,7 +39,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a bundle says of itself. `digest` is over the files alone: same log + same seed = same digest.
 
     `metrics`, `champion_metrics` (the popular list's if there was no champion) and `popular_metrics` are of the same
-    cases; `reason` is the verdict; `newest_us` is the moment of the newest event that the model was fitted on.
+    cases; `reason` is the verdict; `newest_us` is the moment of the newest event that the model was fitted on. From
+    histories of the lengths in `popular_only` on, the blend did no better than popularity, which then stands alone.
     """
 
     format: int = BUNDLE_FORMAT
@@ -57,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     num_courses: int
     files: dict[str, BundleFile]
     popular_metrics: dict[str, float] = {}
+    popular_only: tuple[int, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     reason: str = ""
     epochs: int = 0

@@ -49,7 +49,7 @@ class _Waiting(NamedTuple):
 
 
 def judge(firsts: FirstEnrolments, recommender: Recommender, model_epoch: int) -> Iterator[Place]:
-    """Yield how a learner's first enrolments stood in the list that stood before, or else in the popular one.
+    """Yield how a learner's first enrolments stood in the list that stood before, or else in that for the unknown.
 
     What had been taken is no test, since no list may show it; nor does it hold a place. `model_epoch` is the
     recommender's, which tells how popular courses are.

@@ -75,7 +75,7 @@ async def read(client: Client, view: ShardView, users: Sequence[str]) -> list[Ha
 
 
 def has_own_list(learner: Learner) -> bool:
-    """Whether anything is known of a learner; for one without, the popular list stands and nothing is stored."""
+    """Whether anything is known of a learner; for one without, a shared list stands and nothing is stored."""
     return bool(learner.entries or learner.signals or learner.queries or learner.profile != Learner().profile)
 
 

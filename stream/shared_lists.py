@@ -16,13 +16,14 @@ from adapters.follow import Catalogue, ControlLog
 from adapters.redis import Client, patiently
 from recommender.grades import pack_grades
 from recommender.recommend import Recommender
-from recommender.shared import newest, popular, similar, trending
+from recommender.shared import cold, newest, popular, similar, trending
 from recommender.sketch import sketches_of
 from schemas.candidates import Candidate, CandidateList, Version, pack_candidates
 from schemas.cards import card_of, pack_card
 from schemas.courses import Course
 from schemas.keys import (
     SHARED_CARDS,
+    SHARED_COLD,
     SHARED_GRADES,
     SHARED_LATEST,
     SHARED_META,
@@ -139,6 +140,7 @@ def _lists(serving: Serving) -> dict[str, dict[str, bytes]]:
         SHARED_POPULAR: popular(recommender, LISTED),
         SHARED_TRENDING: trending(recommender, LISTED),
         SHARED_LATEST: newest(recommender, LISTED),
+        SHARED_COLD: cold(recommender, LISTED),
     }
     return {
         key: {facet: _pack(listed, serving.epochs) for facet, listed in facets.items() if listed}

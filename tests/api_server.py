@@ -25,6 +25,7 @@ from schemas.cards import Card, pack_card
 from schemas.keys import (
     CHANGED,
     SHARED_CARDS,
+    SHARED_COLD,
     SHARED_LATEST,
     SHARED_META,
     SHARED_POPULAR,
@@ -164,6 +165,11 @@ class State:
     def notify(self, *user_ids: str) -> None:
         """Say whose list was replaced."""
         self.redis.publish(CHANGED, msgspec.msgpack.encode(user_ids))
+
+    def write_cold(self, candidates: Sequence[Candidate]) -> None:
+        """Write what a learner nobody knows gets, over all courses."""
+        self.redis.delete(SHARED_COLD)
+        self.redis.hset(SHARED_COLD, "", listed(candidates, Version(self._model_epoch, 0, -1, -1)))
 
     def write_shared(self, cards: Sequence[Card], popular: Sequence[Candidate], epoch: int = 0) -> None:
         """Write the shared keys: lists over all and by facet, similar courses and cards."""

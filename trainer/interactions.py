@@ -49,6 +49,10 @@ class Interactions:
         shape = len(self.user_ids), len(self.course_ids)
         return csr_array((np.ones(len(learners), dtype=bool), (learners, courses)), shape=shape)
 
+    def anybody_took(self, moment_us: int | None = None) -> NDArray[np.bool_]:
+        """Return which courses somebody had taken before a moment (None: at the end), (n,)."""
+        return np.asarray(self.taken_before(moment_us).sum(axis=0)).ravel() > 0
+
     def before(self, moment_us: int | None) -> NDArray[np.int64]:
         """Return the rows of the enrolments before a moment (None: all)."""
         if moment_us is None:

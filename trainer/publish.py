@@ -119,6 +119,7 @@ def write_bundle(folder: Path, made: Made, settings: TrainerSettings) -> Manifes
         epochs=made.epochs,
         newest_us=max((event.occurred_us for event in made.log.events), default=0),
         num_courses=len(made.model.course_ids),
+        popular_only=made.model.blend.popular_only,
         files=files,
     )
     write_manifest(folder, manifest)

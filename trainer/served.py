@@ -63,7 +63,8 @@ class Served:
         if Part.ITEM_ITEM in self._parts:
             ease = known.item_item(before_validation)
         index = Index.build(neumf).to_bytes() if neumf else None
-        return Model(known.interactions.course_ids, known.text, blend, neumf, ease, index)
+        taken = known.interactions.anybody_took(known.validation_us if before_validation else known.until_us)
+        return Model(known.interactions.course_ids, known.text, blend, neumf, ease, index, taken=taken)
 
     def _serve(self, model: Model, known: Known) -> None:
         self._population, self._popularity = known.population, known.population.popularity()

@@ -104,6 +104,16 @@ def test_the_popular_strategy_shows_the_most_popular_courses_not_taken(api: http
     assert [item["score"] for item in found] == sorted((item["score"] for item in found), reverse=True)
 
 
+def test_who_has_no_list_gets_the_one_for_the_unknown_then_what_is_popular(api: httpx.Client, state: State) -> None:
+    state.write_cold([POPULAR[5], POPULAR[2]])
+    state.write_shared(CARDS, POPULAR, epoch=time.time_ns())
+    until(lambda: ids(asked(api, "nobody", limit=4)) == ["c05", "c02", "c00", "c01"])
+    assert {item["reasons"][0]["text"] for item in asked(api, "nobody", limit=4)} == {"Popular with learners"}
+    assert ids(asked(api, "nobody", strategy="popular", limit=3)) == ["c00", "c01", "c02"]
+    state.write_list("ann", OWN)
+    assert ids(asked(api, category="design", limit=8))[4:] == ["c01", "c03", "c05", "c07"]
+
+
 def test_trending_shows_what_trends_before_what_is_popular(api: httpx.Client, state: State) -> None:
     state.write_list("ann", [*OWN, Candidate("c27", 0.1, (0.0, 0.0, 0.0, 0.1, 0.9), Source.COLLABORATIVE, None)])
     trending = [Candidate("c09", 1.0, (0.0, 0.0, 0.0, 0.1, 1.0), Source.TRENDING, None)]

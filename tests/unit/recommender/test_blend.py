@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recommender.blend import DEFAULT_BLEND, Blend
+from recommender.model import Floats
 from schemas.errors import BundleError
 
 
@@ -24,3 +25,9 @@ def test_weights_are_finite_and_a_row_a_length() -> None:
     with pytest.raises(BundleError, match="NaN"):
         Blend((0,), np.full((1, 5), np.nan, dtype=np.float32))
     assert (DEFAULT_BLEND.weights >= 0).all()
+
+
+@pytest.mark.parametrize("scales", [np.ones(4), np.array([1, 1, 0, 1, 1]), np.array([1, np.nan, 1, 1, 1])])
+def test_scales_are_a_positive_number_a_component(scales: Floats) -> None:
+    with pytest.raises(BundleError, match="scales"):
+        Blend((0,), np.ones((1, 5), dtype=np.float32), scales.astype(np.float32))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -40,6 +41,19 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path, model_of: Callable[..., Mo
     for name in NEUMF_ARRAYS:
         np.testing.assert_array_equal(getattr(loaded.neumf, name), getattr(model.neumf, name))
     np.testing.assert_allclose(loaded.blend.weights, model.blend.weights, atol=1e-6)
+    assert loaded.blend.scales is None
+    assert loaded.taken is None
+
+
+def test_scales_and_what_was_taken_come_back(tmp_path: Path, model_of: Callable[..., Model]) -> None:
+    model, scales = model_of(), np.array([2.5, 0.03, 0.05, 0.2, 0.2], dtype=np.float32)
+    blend, taken = replace(model.blend, scales=scales), np.arange(12) % 3 > 0
+    seal(tmp_path, replace(model, blend=blend, taken=taken))
+    loaded = load_model(tmp_path)
+    assert loaded.blend.scales is not None
+    assert loaded.taken is not None
+    np.testing.assert_array_equal(loaded.blend.scales, scales)
+    np.testing.assert_array_equal(loaded.taken, taken)
 
 
 def test_equal_models_have_equal_digests(tmp_path: Path, model_of: Callable[..., Model]) -> None:

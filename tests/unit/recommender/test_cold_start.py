@@ -1,6 +1,7 @@
 """Learners of whom little is known, and courses of which little is known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from recommender.blend import Blend
 from recommender.content import fit_text, text_of
 from recommender.history import Learner, Profile
+from recommender.index import Index
 from recommender.model import Model
 from recommender.popularity import Popularity, popularity_of
 from recommender.recommend import Recommendation, Recommender, prepare
+from recommender.shared import cold
 from schemas.candidates import Source
 from schemas.courses import Course
 
@@ -54,6 +57,13 @@ def test_one_search_moves_the_list(script: str) -> None:
     recommender, query = recommender_in(script), SCRIPTS[script][2]
     before, after = recommender.recommend([Learner(profile=Profile(level="easy")), Learner(queries=(query,))], limit=10)
     assert {course_id[:5] for course_id in ids(before)[:3]} == {"other"}
+    assert {course_id[:6] for course_id in ids(after)[:3]} == {"wanted"}
+    assert after.candidates[0].source == Source.INTERESTS
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_one_interest_moves_the_list(script: str) -> None:
+    [after] = recommender_in(script).recommend([Learner(profile=Profile(interests=(SCRIPTS[script][2],)))], limit=10)
     assert {course_id[:6] for course_id in ids(after)[:3]} == {"wanted"}
     assert after.candidates[0].source == Source.INTERESTS
 
@@ -142,3 +152,39 @@ def test_a_list_of_one_is_left_to_the_best(checkerboard: Model, catalogue: dict[
         ["a0"],
         ["a0"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("popular", "trending", "first"), [(1.0, 0.0, "a0"), (0.1, 1.0, "b0"), (0.0, 0.0, "a0"), (0.0, 1.0, "b0")]
+)
+def test_who_is_unknown_gets_what_is_popular_as_the_blend_weighs_it(
+    checkerboard: Model, catalogue: dict[str, Course], popular: float, trending: float, first: str
+) -> None:
+    blend = Blend((0, 1), np.array([[9, 9, 9, popular, trending], [1, 1, 1, 0, 0]], dtype=np.float32))
+    counts = {"a0": {1: 9}, "b0": {90: 3}, "b1": {90: 2}, "a1": {1: 4}}
+    recommender = Recommender(prepare(replace(checkerboard, blend=blend)), catalogue, popularity_of(counts))
+    [found] = recommender.recommend([Learner()], limit=12)
+    assert ids(found)[0] == first
+    assert {candidate.source for candidate in found.candidates} == {Source.POPULAR}
+    shared = [candidate.course_id for candidate in cold(recommender, limit=12)[""]]
+    told = [one.course_id for one in found.candidates if recommender.cold[recommender.course_ids.index(one.course_id)]]
+    assert shared[: len(told)] == told  # below are those that tie at nothing
+
+
+def test_of_a_course_that_nobody_took_only_its_text_speaks(
+    checkerboard: Model, catalogue: dict[str, Course], enrolled_in: Callable[..., Learner]
+) -> None:
+    learner, taken = enrolled_in("a1"), np.array([course_id != "a0" for course_id in checkerboard.course_ids])
+    assert checkerboard.neumf is not None
+    bias = np.where(taken, 0.0, -9.0).astype(np.float32)  # as a rival in training that was never chosen
+    neumf = replace(checkerboard.neumf, bias=bias)
+    untold = replace(checkerboard, neumf=neumf, index=Index.build(neumf).to_bytes())
+    parts = []
+    for model in (untold, replace(untold, taken=taken)):
+        recommender = Recommender(prepare(model), catalogue, Popularity())
+        scored = recommender.components([learner])
+        parts.append(scored.z[scored.courses == recommender.universe.index_of["a0"]][0])
+    before, after = parts
+    assert before[0] < -2
+    assert after[:2].tolist() == [0.0, 0.0]
+    assert after[2] == before[2] > 0

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.content import fit_text
+from recommender.evidence import CONTENT_DECAY
 from recommender.history import Entry, Learner, Profile
-from recommender.model import Floats, Integers, Model
-from recommender.neighbours import NEGLIGIBLE
+from recommender.model import Model
+from recommender.neighbours import NEGLIGIBLE, Neighbours
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
-from recommender.retrieve import REACH
+from recommender.retrieve import FEWEST_POPULAR, REACH
 from schemas.courses import Course
 from tests.unit.recommender.conftest import make_model
 
@@ -50,25 +51,25 @@ class Reference:
         self.weights = [entry.weight for entry in learner.entries]
         gone = set(self.places)
         self.eligible = [bool(universe.active[course]) and course not in gone for course in range(len(universe))]
-        self.item_item = (
-            self.summed(universe.item_item.indices, universe.item_item.weights) if universe.item_item else []
-        )
-        content = self.summed(universe.content.indices, universe.content.weights)
-        mass = sum(abs(weight) * self.fading(place) for place, weight in enumerate(self.weights))
+        decay = universe.prepared.decay
+        self.item_item = self.summed(universe.item_item, decay) if universe.item_item else []
+        content = self.summed(universe.content, CONTENT_DECAY)
+        mass = sum(abs(weight) * self.fading(place, CONTENT_DECAY) for place, weight in enumerate(self.weights))
         self.content = [value / (mass or 1.0) for value in content]
         self.gmf, self.logits = self.network()
 
-    def fading(self, place: int) -> float:
+    def fading(self, place: int, decay: float) -> float:
         """Return what is left of an entry's weight."""
-        factor = RECOMMENDER.universe.prepared.decay ** (len(self.places) - 1 - place)
+        factor = decay ** (len(self.places) - 1 - place)
         return float(factor) if factor >= NEGLIGIBLE else 0.0
 
-    def summed(self, neighbours: Integers, weights: Floats) -> list[float]:
+    def summed(self, neighbours: Neighbours, decay: float) -> list[float]:
         """Return what the history adds up to over its courses' neighbours."""
         sums = [0.0] * len(RECOMMENDER.universe)
         for place, (course, weight) in enumerate(zip(self.places, self.weights, strict=True)):
-            for other, near in zip(neighbours[course].tolist(), weights[course].tolist(), strict=True):
-                sums[other] += weight * self.fading(place) * near
+            near = zip(neighbours.indices[course].tolist(), neighbours.weights[course].tolist(), strict=True)
+            for other, cosine in near:
+                sums[other] += weight * self.fading(place, decay) * cosine
         return sums
 
     def network(self) -> tuple[list[float], list[float]]:
@@ -104,10 +105,10 @@ class Reference:
 def test_candidates_and_scores_equal_the_reference(pairs: list[tuple[int, float]]) -> None:
     learner, limit = learner_from(pairs), 20
     reference, scored = Reference(learner), RECOMMENDER.components([learner], limit)
-    reach = round(limit * REACH.popular) if any(weight > 0 for _, weight in pairs) else limit
+    reach = max(round(limit * REACH.popular), FEWEST_POPULAR) if any(weight > 0 for _, weight in pairs) else limit
     sources = [
         reference.best(RECOMMENDER.popular.tolist(), reach, -1.0),
-        reference.best(RECOMMENDER.trending.tolist(), reach if pairs else 0, 0.0),
+        reference.best(RECOMMENDER.trending.tolist(), reach, 0.0),
         reference.best(reference.gmf, round(limit * REACH.index) if pairs else 0, -np.inf),
         reference.best(reference.item_item, round(limit * REACH.item_item), 1e-12),
         reference.best(reference.content, round(limit * REACH.content), 1e-12),

@@ -23,6 +23,7 @@ from schemas.courses import Course, encode_course
 from schemas.events import Dropped, Enrolled, LearnerEvent
 from schemas.keys import (
     SHARED_CARDS,
+    SHARED_COLD,
     SHARED_GRADES,
     SHARED_LATEST,
     SHARED_META,
@@ -45,7 +46,7 @@ from tests.shard_state import CONTROL as ONE_SHARD
 from tests.shard_state import record_of
 from tests.strategies import LATE_MS, at
 
-LISTS = (SHARED_POPULAR, SHARED_TRENDING, SHARED_LATEST)
+LISTS = (SHARED_POPULAR, SHARED_TRENDING, SHARED_LATEST, SHARED_COLD)
 PREPARED = prepare(small_model())
 PUBLISHED = [
     Course(course_id="new1", title="sql", published_at=at(40 * DAY_US)),
@@ -127,6 +128,7 @@ async def test_counts_of_all_shards_make_one_list(client: Client, house: House) 
     assert trending[:2] == ["c03", "c09"]  # c07 was popular 90 days ago
     assert "gone" not in popular and set(popular) == {course.course_id for course in [*CATALOGUE, *PUBLISHED[:2]]}
     assert await courses_of(client, SHARED_LATEST) == ["new2", "new1"]
+    assert await courses_of(client, SHARED_COLD) == popular  # as long as no blend says what trending is worth
 
 
 async def test_each_facet_has_a_list_of_its_own(client: Client, house: House) -> None:
@@ -240,7 +242,7 @@ async def test_they_come_back_after_the_server_was_emptied(client: Client, house
     await worker.update(is_writer=True)
     await client.flushall()
     await worker.update(is_writer=True)
-    assert await client.exists(*LISTS, SHARED_SIMILAR, SHARED_CARDS, SHARED_META) == 6
+    assert await client.exists(*LISTS, SHARED_SIMILAR, SHARED_CARDS, SHARED_META) == 7
 
 
 async def test_what_is_popular_stays_while_an_older_backup_is_brought_up_to_date(client: Client, house: House) -> None:
@@ -275,7 +277,7 @@ async def test_a_server_emptied_while_they_are_written_gets_them_all_again(
         patch.setattr(shared_lists, "replace_hash", replace_then_lose)
         await worker.update(is_writer=True)
     await worker.update(is_writer=True)
-    assert await client.exists(*LISTS, SHARED_SIMILAR, SHARED_CARDS, SHARED_META) == 6
+    assert await client.exists(*LISTS, SHARED_SIMILAR, SHARED_CARDS, SHARED_META) == 7
 
 
 async def test_a_hash_lost_before_it_takes_its_place_is_no_error(
