@@ -51,8 +51,8 @@ def _of_mars(models: str) -> str:
     return _evaluated("mars_en", "--protocol prequential --refit 2500", models)
 
 
-def _of_coco(models: str) -> str:
-    return _evaluated("coco_a", "--protocol prequential --refit 20000", models)
+def _of_coco(models: str, refit: int = 20_000) -> str:
+    return _evaluated("coco_a", f"--protocol prequential --refit {refit}", models)
 
 
 def _of_ml1m(models: str) -> str:
@@ -67,21 +67,14 @@ def _of_the_last_tenth(models: str) -> str:
     return _evaluated("mars_en", "--protocol temporal", models)
 
 
-def _ablations(name: str, title: str, folder: str, refit: int, limit: int, minutes: float) -> Bench:
-    """Return the ablations on a folder; `minutes`: of one training of the network with its tests."""
-    options = f"--protocol prequential --refit {refit} --ablate "
-    networks = ("softmax,dropout", "bce,decays")
-    parts = [
-        Part(f"{number}", _evaluated(folder, options + names, "neumf,hybrid"), 3 * minutes, limit)
-        for number, names in enumerate(networks, 1)
-    ]
-    rest = _evaluated(folder, f"{options}network,item_item,next,content,fit", "hybrid")
+def _ablations(name: str, where: str, evaluated: str, minutes: float, limit: int) -> Bench:
+    """Return the ablations on a folder; all in one part, so that the whole models are trained once."""
     return Bench(
-        name, "ablation", title,
+        name, "ablation", f"What the parts are worth: {where}",
         "The network alone and the served blend with one part left out or one setting changed, on the same tests with "
         "the same seed: the change is the variant's value minus the whole model's, paired by test, its interval by "
-        "drawing learners. One that holds 0 shows no difference; a seed more might.",
-        (*parts, Part("blend", rest, 2 * minutes, limit)),
+        "drawing learners. One that holds 0 shows no difference; another seed might.",
+        (Part("all", f"{evaluated} --ablate all", minutes, limit),),
     )  # fmt: skip
 
 
@@ -187,8 +180,8 @@ SUITE: Final = (
             Part("seed", "bench catalogue {data}/seed_csv", 1),
         ),
     ),
-    _ablations("ablation_mars", "What the parts are worth: MARS", "mars_en", 2_500, 5_000, 1.2),
-    _ablations("ablation_coco", "What the parts are worth: COCO", "coco_a", 20_000, 1_000, 4),
+    _ablations("ablation_mars", "MARS", _of_mars("neumf,hybrid"), 6, 5_000),
+    _ablations("ablation_coco", "COCO, one fit", _of_coco("neumf,hybrid", 0), 25, 1_000),
     Bench(
         "training",
         "training",

@@ -66,7 +66,8 @@ def test_missing_data_and_unknown_benches_are_one_line(tmp_path: Path, capsys: p
 def test_what_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Part, "longest_s", property(lambda _: 0.2))
     part = Part("all", "evaluate {data}/mars_en", 1)
-    bench, told = Bench("slow", "stream", "Slow", "", (part,)), []
+    bench = Bench("slow", "stream", "Slow", "", (part,))
+    told: list[str] = []
     (result,) = run_all([Job(bench, part, tmp_path, 0, tmp_path)], 1, told.append)
     assert result.error == "given up after 0 s"
     assert (tmp_path / "slow.all.json").is_file()

@@ -43,5 +43,5 @@ def test_a_limit_only_lowers() -> None:
 def test_every_model_is_in_the_bench_of_the_paper_and_of_mars() -> None:
     for name in ("ncf", "mars"):
         bench = next(one for one in SUITE if one.name == name)
-        models = [model for part in bench.parts for model in part.call.rpartition(" ")[2].split(",")]
+        models = [model for part in bench.parts for model in part.call.rpartition("--models ")[2].split(",")]
         assert sorted(models) == sorted(CONTENDERS)

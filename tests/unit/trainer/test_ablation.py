@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import trainer.known
 from schemas.errors import ConfigurationError
 from tests.unit.trainer.campus import checkerboard, courses
 from trainer.ablation import SETTINGS, VARIANTS, change, variants
+from trainer.fit import fit_neumf
 from trainer.protocols import Evaluated, Evaluation, Plan, Protocol
 from trainer.scoreboard import Scoreboard
 from trainer.settings import TrainerSettings, config_keys
@@ -56,13 +56,12 @@ def test_parts_that_a_model_has_not_are_refused() -> None:
 
 def test_every_variant_stands_beside_the_whole_models(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
-    fit = trainer.known.fit_neumf
 
     def counted(*given: object, **named: object) -> object:
         trained.append(given)
-        return fit(*given, **named)  # type: ignore[arg-type]  # whatever it takes
+        return fit_neumf(*given, **named)  # type: ignore[arg-type]  # whatever it takes
 
-    monkeypatch.setattr(trainer.known, "fit_neumf", counted)
+    monkeypatch.setattr("trainer.known.fit_neumf", counted)
     found = _evaluated(tuple(VARIANTS))
     whole = {name: found.scoreboards[name].metrics(found.num_courses) for name in ("neumf", "hybrid")}
     for name, row in whole.items():
