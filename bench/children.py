@@ -17,7 +17,7 @@ from bench.machine import machine
 from bench.results import Result
 from bench.suite import Bench, Part, words_of
 from deploy.this_python import run_module
-from trainer.tune import toml_of
+from trainer.settings import toml_of
 
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Children run side by side: a thread more of one would be a thread less of another."""
@@ -101,7 +101,7 @@ async def _start(job: Job, answer: Path, log: int) -> asyncio.subprocess.Process
     words = [*words_of(job.part, str(job.data), job.limit), "--json", str(answer)]
     if job.part.settings:
         config = job.path.with_suffix(".toml")
-        config.write_text(toml_of(dict(job.part.settings)))
+        config.write_text(toml_of(job.part.settings))
         words += ["--config", str(config)]
     shim = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
     command = (*shim, *run_module("cli.app", *words))

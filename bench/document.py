@@ -8,7 +8,7 @@ from bench.claims import Answer, claim
 from bench.published import published
 from bench.results import Result
 from bench.suite import SUITE, Bench
-from trainer.tune import toml_of
+from trainer.settings import toml_of
 
 _HEAD: Final = """\
 # Benchmarks

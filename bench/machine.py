@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer.publish import git_commit
-from trainer.settings import load_settings
-from trainer.tune import changed
+from trainer.settings import changed, load_settings
 
 _LIBRARIES: Final = ("torch", "numpy", "scipy")
 

@@ -5,8 +5,6 @@ from typing import Any, Final
 
 from bench.published import Published
 from reports.metrics import Metrics, Models, cells, models_of
-from trainer.ablation import VARIANTS
-from trainer.contenders import CONTENDERS
 
 Columns = Mapping[str, str]
 """Metric -> how it is headed."""
@@ -42,7 +40,8 @@ ABLATION: Final = {
     "recall@10": "recall@10", "recall@10_change": "change", "ndcg@10": "NDCG@10", "ndcg@10_change": "change of NDCG@10",
 }  # fmt: skip
 
-_ORDER: Final = [*CONTENDERS, *(f"{name}, {said}" for name in CONTENDERS for said in VARIANTS.values())]
+ORDER: Final = ("popular", "content", "itemknn", "svd", "ease", "ials", "neumf_id", "neumf", "hybrid")
+"""Of models, in every table; here, so that what only writes the document need not wait for torch."""
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -78,9 +77,18 @@ def model_table(rows: Mapping[str, Mapping[str, Any]], columns: Columns) -> str:
 
 
 def in_order(models: Mapping[str, Metrics]) -> Models:
-    """Return models in the order in which they are always listed."""
-    places = {name: place for place, name in enumerate(_ORDER)}
-    return dict(sorted(models.items(), key=lambda row: places.get(row[0], len(places))))
+    """Return models in the order in which they are always listed, each with its ablations after it.
+
+    >>> list(in_order({"hybrid": {}, "neumf, no dropout": {}, "neumf": {}, "grades": {}}))
+    ['neumf', 'neumf, no dropout', 'hybrid', 'grades']
+    """
+    places = {name: place for place, name in enumerate(ORDER)}
+
+    def place(name: str) -> tuple[int, bool]:
+        whole, comma, _ = name.partition(", ")
+        return places.get(whole, len(places)), bool(comma)
+
+    return {name: models[name] for name in sorted(models, key=place)}
 
 
 def _column(metric: str, models: Models) -> list[str]:

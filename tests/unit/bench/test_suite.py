@@ -4,6 +4,7 @@ import pytest
 import typer.main
 
 from bench.suite import SUITE, Part, words_of
+from bench.tables import ORDER
 from cli.app import app
 from trainer.ablation import VARIANTS
 from trainer.contenders import CONTENDERS
@@ -38,6 +39,10 @@ def test_a_limit_only_lowers() -> None:
     assert words_of(part, "my data", 500)[1:4] == ["my data/x", "--limit", "100"]
     assert words_of(all_tests, "d", 7)[2:4] == ["--limit", "7"]
     assert "--limit" not in words_of(all_tests, "d")
+
+
+def test_models_are_listed_as_evaluate_does() -> None:
+    assert tuple(CONTENDERS) == ORDER
 
 
 def test_every_model_is_in_the_bench_of_the_paper_and_of_mars() -> None:
