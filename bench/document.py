@@ -44,7 +44,7 @@ def _section(bench: Bench, results: Sequence[Result]) -> str:
     if good:
         answer = joined(good)
         lines += [f"**{said}**\n"] if (said := claim(bench.kind, bench.name, answer)) else []
-        lines += [f"{bench.words}\n", *(f"{table}\n" for table in _TABLES[bench.kind](answer))]
+        lines += [f"{bench.words}\n", *(f"{table}\n" for table in _TABLES[bench.kind](answer) if table)]
     else:
         lines.append(f"{bench.words}\n")
     lines += [f"Failed: {one.part} (`{one.call}`): {one.error}\n" for one in failed]

@@ -59,7 +59,7 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def model_table(rows: Mapping[str, Mapping[str, Any]], columns: Columns) -> str:
-    """Return a row a model and a column for each of the metrics that any of them has, the best in bold.
+    """Return a row a model and a column for each of the metrics that any of them has, the best in bold; or nothing.
 
     >>> print(model_table({"ease": {"mae": 0.25}, "hybrid": {"mae": 0.125}}, {"mae": "MAE", "rmse": "RMSE"}))
     | model | MAE |
@@ -67,13 +67,20 @@ def model_table(rows: Mapping[str, Mapping[str, Any]], columns: Columns) -> str:
     | `ease` | 0.2500 |
     | `hybrid` | **0.1250** |
     """
-    models = in_order(models_of(rows))
+    models = in_order({name: _rounded(row) for name, row in models_of(rows).items()})
     wanted = {metric: head for metric, head in columns.items() if any(metric in row for row in models.values())}
+    if not wanted:
+        return ""
     by_metric = [_column(metric, models) for metric in wanted]
     figures = zip(models, *by_metric, strict=True)
     return markdown(
         ("model", *(f"#{head}" for head in wanted.values())), ((f"`{name}`", *row) for name, *row in figures)
     )
+
+
+def _rounded(row: Metrics) -> Metrics:
+    """Return metrics to four places: what is smaller is noise."""
+    return {metric: round(value, 4) for metric, value in row.items()}
 
 
 def in_order(models: Mapping[str, Metrics]) -> Models:
