@@ -29,7 +29,7 @@ def test_a_part_is_a_call_that_the_command_line_takes(part: Part) -> None:
     found = command.make_context("call", words)
     options = found.params
     assert set((options.get("models") or "hybrid").split(",")) <= {*CONTENDERS, "hybrid"}
-    assert set((options.get("ablate") or "fit").split(",")) <= set(VARIANTS)
+    assert set((options.get("ablate") or "fit").split(",")) <= {"all", *VARIANTS}
     assert set(part.settings) <= config_keys()
     assert TrainerSettings(**part.settings) == TrainerSettings().model_copy(update=dict(part.settings))
 
