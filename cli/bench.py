@@ -1,12 +1,18 @@
 """`coursestream bench`: how fast it is here, each figure beside a reference from the same run."""
 
 import os
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import JsonFile
-from cli.output import give, pairs
+from cli.output import give, pairs, table
+from schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bench.children import Job
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -28,3 +34,69 @@ def training(
 
     found = measure(load_settings(train_threads=threads), seconds)._asdict()
     give({"bench": {"training": found}}, json_file, pairs(found))
+
+
+@app.command()
+def catalogue(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder, in any layout that `import` reads.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Look up each course's nearest courses by text: how many share its category or level, and how many by chance."""
+    from bench.catalogue import measure
+    from datasets.detect import load
+
+    found = measure(load(path).courses)
+    rows = [(label, *one.values()) for label, one in found["labels"].items()]
+    columns = ("label", "#courses", "#labels", "#share of the nearest", "#by chance", "#without neighbours")
+    give({"bench": {"catalogue": found}}, json_file, table(columns, rows))
+
+
+@app.command()
+def quality(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the folders of real data.")] = Path(
+        "../shared/data"
+    ),
+    only: Annotated[str, typer.Option(metavar="A,B", help="These benches; all by default.")] = "",
+    into: Annotated[Path, typer.Option(metavar="FILE", help="The document, made from all results kept.")] = Path(
+        "docs/benchmarks.md"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Children at once, a thread each.")] = 2,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="At most so many tests each: for a quick look.")] = 0,
+    kept: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path(".benchmarks"),
+    json_file: JsonFile = None,
+) -> None:
+    """Measure the quality of all models on real data, about an hour on two cores, and write the document.
+
+    Each part is a call of this command line in a process of its own. A part that fails is named in the document with
+    its error, the others go on, and the exit status is 1. What is run anew with --only replaces its results.
+    """
+    from bench.children import run_all
+    from bench.document import document
+    from bench.results import read_results
+    from bench.suite import SUITE
+
+    chosen = _jobs(data, only, limit, kept)
+    kept.mkdir(parents=True, exist_ok=True)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    results = run_all(chosen, jobs, lambda said: print(said, file=sys.stderr, flush=True))
+    into.write_text(document(read_results(kept, SUITE)), encoding="utf-8")
+    rows = [(f"{one.bench}, {one.part}", one.seconds, one.error or "done") for one in results]
+    answer = {"bench": {"quality": [{"bench": one.bench, "part": one.part, "seconds": one.seconds, "error": one.error}
+                                    for one in results]}}  # fmt: skip
+    give(answer, json_file, table(("part", "#seconds", "came to"), rows))
+    if any(one.error for one in results):
+        raise typer.Exit(1)
+
+
+def _jobs(data: Path, only: str, limit: int, kept: Path) -> "list[Job]":
+    from bench.children import Job
+    from bench.suite import SUITE
+
+    if not data.is_dir():
+        raise ConfigurationError(f"there is no folder {data}: name that of the real data by --data (make: DATA=path)")
+    known = [bench.name for bench in SUITE]
+    names = [name.strip() for name in only.split(",") if name.strip()] or known
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"there is no bench {name!r}; known are {', '.join(known)}", param_hint="--only")
+    return [Job(bench, part, data, limit, kept) for bench in SUITE if bench.name in names for part in bench.parts]

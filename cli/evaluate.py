@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainer.protocols import Plan
 
 app = typer.Typer(add_completion=False)
+STREAMED = ("prequential", "temporal")
 _SHOWN = ("recall@10", "ndcg@10", "mrr@10", "coverage@10", "novelty@10", "recall@10_known", "recall@10_empty")
 _COLUMNS = {
     "ncf": ("hr@10", "ndcg@10", "hr@10_full", "ndcg@10_full", "coverage@10", "novelty@10"),
@@ -42,6 +43,9 @@ def evaluate(
         Literal["taken", "seen"],
         typer.Option("--filter", help="Left out of lists: what was taken, as in serving, or all that was ever met."),
     ] = "taken",
+    ablate: Annotated[
+        str, typer.Option(metavar="A,B", help="Also `neumf` and `hybrid` with these parts left out; `all`: each.")
+    ] = "",
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write tables and curves there.")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file with settings of the training.")
@@ -55,6 +59,8 @@ def evaluate(
     split's 99 others and (`_full`) among all. Intervals are 95 %, by resampling learners.
     """
     started = time.monotonic()
+    if ablate and protocol not in STREAMED:
+        raise typer.BadParameter(f"ablations are of the protocols {' and '.join(STREAMED)}", param_hint="--ablate")
     if protocol == "grades":
         answer = _of_grades(path, models, refit, limit, seed)
     elif protocol == "ncf":
@@ -68,7 +74,7 @@ def evaluate(
         chosen = PROTOCOLS[protocol]
         chosen = chosen if refit is None else chosen._replace(refit=refit)
         plan = Plan(chosen, _names(models, tuple(CONTENDERS)), limit, hidden == "seen", seed)
-        answer = _of_stream(path, protocol, plan, config)
+        answer = _of_stream(path, protocol, plan, config, ablate)
     answer["seconds"] = round(time.monotonic() - started, 3)
     if report is not None:
         _report(report, answer)
@@ -92,11 +98,15 @@ def _report(folder: Path, answer: dict[str, Any]) -> None:
 
 def _names(models: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the models asked for; all of them if none is."""
-    names = tuple(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    names = _listed(models)
     for name in names:
         if name not in known:
             raise typer.BadParameter(f"there is no model {name!r}; known are {', '.join(known)}", param_hint="--models")
     return names or known
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
 
 
 def _of_split(path: Path, models: str, limit: int, seed: int, config: Path | None) -> dict[str, Any]:
@@ -144,25 +154,30 @@ def _of_grades(path: Path, models: str, refit: int | None, limit: int, seed: int
     return {"protocol": "grades", "dataset": path.name, **found, **counts}
 
 
-def _of_stream(path: Path, protocol: str, plan: "Plan", config: Path | None) -> dict[str, Any]:
+def _of_stream(path: Path, protocol: str, plan: "Plan", config: Path | None, ablate: str) -> dict[str, Any]:
+    from trainer.ablation import VARIANTS, variants
     from trainer.protocols import Evaluation
     from trainer.settings import load_settings
 
     settings = load_settings(**_given(config))
+    parts = variants(VARIANTS if ablate == "all" else _listed(ablate), plan.models)
     dataset = _read(path)
     events = dataset.timeline()
     with meter("evaluating", 1) as progress:
         evaluation = Evaluation(
-            dataset.courses, events, plan, settings, lambda what, done: progress.reach(done, 1, what)
+            dataset.courses, events, plan, settings, lambda what, done: progress.reach(done, 1, what), parts
         )
         found = evaluation.run()
+    ablations = {"ablations": found.ablations} if parts else {}
     return {
         "protocol": protocol,
         "dataset": path.name,
         "models": {name: board.metrics(found.num_courses) for name, board in found.scoreboards.items()},
         "buckets": found.buckets(),
+        "courses": found.num_courses,
         "events": len(events),
         "rejected": len(dataset.rejects),
         "refits": found.refits,
         "curves": {name: board.curve() for name, board in found.scoreboards.items()},
+        **ablations,
     }

@@ -38,8 +38,8 @@ def tune(
     What the tests of `evaluate` with the same protocol look at is never used: half of the enrolments of a stream
     (prequential), the last tenth (temporal), or the test items of a split (ncf).
     """
-    from trainer.settings import load_settings
-    from trainer.tune import OBJECTIVE, best_of, changed
+    from trainer.settings import changed, load_settings
+    from trainer.tune import OBJECTIVE, best_of
     from trainer.tune import tune as search
 
     if out is not None and not out.parent.is_dir():
@@ -82,6 +82,7 @@ def _score(path: Path, protocol: str, seed: int) -> "Score":
 
 
 def _write(out: Path, trial: "Trial", where: str) -> None:
-    from trainer.tune import OBJECTIVE, changed, toml_of
+    from trainer.settings import changed, toml_of
+    from trainer.tune import OBJECTIVE
 
     out.write_text(f"# {OBJECTIVE} {trial.score:.4f} on validation: {where}\n{toml_of(changed(trial.settings))}")

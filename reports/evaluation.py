@@ -157,7 +157,10 @@ def _ablations(answer: Answer) -> Section | None:
     columns = metrics_in(variants)
     by_metric = [cells(metric, variants) for metric in columns]
     rows = [(name, *figures) for name, *figures in zip(variants, *by_metric, strict=True)]
-    note = "What a figure falls by when a part is left out is what the part is worth. The best of each column is bold."
+    note = (
+        "What a figure falls by when a part is left out is what the part is worth: `_change`, on the same tests. One "
+        "whose interval holds 0 shows no difference. The best of each column is bold."
+    )
     return Section("ablations", "Ablations", tables=[Table("Ablations", ("variant", *columns), rows, note=note)])
 
 

@@ -1,9 +1,9 @@
 """Everything known until a moment, and the parts fitted on it that several models share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from recommender.model import Ease, Model, NeuMF, Text
 from recommender.neighbours import Neighbours
@@ -46,6 +46,16 @@ class Known:
     def split(self) -> Split:
         """Where the validation begins and ends."""
         return Split(self.validation_us, self.until_us)
+
+    def under(self, changes: Mapping[str, Any]) -> "Known":
+        """Return the same under other settings."""
+        changed = replace(self, settings=self.settings.model_copy(update=dict(changes)))
+        return changed if any(name.startswith("train_") for name in changes) else self.sharing_network(changed)
+
+    def sharing_network(self, other: "Known") -> "Known":
+        """Return another, whose network is this one's: nothing that it is trained on differs."""
+        other.__dict__.update(_stopped=self._stopped, _neumf=self._neumf)
+        return other
 
     @cached_property
     def universe(self) -> Universe:

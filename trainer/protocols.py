@@ -5,7 +5,7 @@ half of the enrolments and fits them anew every so many; `temporal` has models o
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from recommender.recommend import Recommendation
 from schemas.courses import Course
 from schemas.errors import NotReadyError
 from schemas.events import ACTIVITY_EVENTS, AnyEvent, CourseEvent, Enrolled, Erased, Feedback
+from trainer.ablation import Variant, compared
 from trainer.cases import Case, blocks_of
 from trainer.contender import Contender
 from trainer.contenders import CONTENDERS
@@ -30,6 +31,7 @@ from trainer.settings import TrainerSettings
 from trainer.shown import Listed
 from trainer.split import evenly
 from trainer.text import text_model
+from trainer.verdict import Metrics
 
 BLOCK: Final = 32
 """So many enrolments are tested at once; popularity is as fresh as the first of them, all else as the test itself."""
@@ -77,6 +79,8 @@ class Evaluated(NamedTuple):
     num_courses: int
     refits: int
     beside: Scoreboard
+    ablations: Mapping[str, Metrics]
+    """Whole models and variants; nothing unless variants were asked for."""
 
     def buckets(self) -> Buckets:
         """Return how the models and the popular list did on the same tests, by bucket."""
@@ -147,7 +151,10 @@ def without_erased(events: Sequence[AnyEvent]) -> list[AnyEvent]:
 
 
 class Evaluation:
-    """One evaluation of a data set: its courses, and its events in the order of time; nobody who was erased."""
+    """One evaluation of a data set: its courses, and its events in the order of time; nobody who was erased.
+
+    `variants`: models with a part left out, by name; the whole ones are among those of the plan.
+    """
 
     def __init__(
         self,
@@ -156,8 +163,10 @@ class Evaluation:
         plan: Plan,
         settings: TrainerSettings,
         progress: Progress,
+        variants: Mapping[str, Variant] | None = None,
     ) -> None:
         self._events = events = without_erased(events)
+        self._variants = variants or {}
         self._plan, self._settings, self._progress = plan, settings, progress
         self._places = set(targets_of(events, plan.hide_seen))
         if len(self._places) < FEWEST:
@@ -172,7 +181,8 @@ class Evaluation:
         self._index_of = {course_id: index for index, course_id in enumerate(self._interactions.course_ids)}
         self._targets = _Targets(len(self._places), plan, settings.evaluate_tests)
         self._population = Population()
-        self._models: dict[str, Contender] = {name: CONTENDERS[name]() for name in (*plan.models, BESIDE)}
+        made = {**CONTENDERS, **{name: variant.make for name, variant in self._variants.items()}}
+        self._models: dict[str, Contender] = {name: made[name]() for name in (*plan.models, BESIDE, *self._variants)}
         self._unlearnt: list[AnyEvent] = []
         self._first_us: dict[str, int] = {}
         retired = {course.course_id for course in courses if course.retired}
@@ -190,7 +200,8 @@ class Evaluation:
                 ranks = [listed_rank(listed, case.course_id) for listed, case in zip(lists, cases, strict=True)]
                 boards[name].take(cases, ranks, self._indices(lists), information, self._vectors)
         asked = {name: boards[name] for name in self._plan.models}
-        return Evaluated(asked, self._num_courses, self._refits, boards[BESIDE])
+        ablations = compared(boards, self._variants, self._num_courses)
+        return Evaluated(asked, self._num_courses, self._refits, boards[BESIDE], ablations)
 
     def _indices(self, lists: Iterable[Recommendation]) -> Listed:
         """Return the dense indices of what the lists show first."""
@@ -243,8 +254,8 @@ class Evaluation:
         self._refits += 1
         self._progress(f"fitting, the {self._refits}. time", self._targets.passed / self._targets.total)
         known = self._known(until_us)
-        for model in self._models.values():
-            model.fit(known)
+        for name, model in self._models.items():
+            model.fit(self._variants[name].known(known) if name in self._variants else known)
         self._unlearnt = []
 
     def _known(self, until_us: int) -> Known:

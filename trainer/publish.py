@@ -109,7 +109,7 @@ def write_bundle(folder: Path, made: Made, settings: TrainerSettings) -> Manifes
         offsets=made.log.offsets,
         snapshot_digest=made.log.digest,
         seed=made.seed,
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         config=_hyperparameters(settings),
         metrics=made.verdict.metrics,
         champion_metrics=made.verdict.champion_metrics,
@@ -132,7 +132,7 @@ def _hyperparameters(settings: TrainerSettings) -> dict[str, int | float | str |
     return {name: value for name, value in sorted(values.items()) if name.startswith(("train_", "ease_", "evaluate_"))}
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
     """Return the commit this code was built from: `GIT_COMMIT` in an image, else what git says, else nothing."""
     given = os.environ.get("GIT_COMMIT")
     if given is not None:

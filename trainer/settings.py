@@ -1,7 +1,9 @@
 """Settings of the trainer: one frozen class, read once from the environment and from one file."""
 
+import json
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -152,3 +154,23 @@ def load_settings(**given: Any) -> TrainerSettings:
         wrong = error.errors(include_url=False)[0]
         name = ".".join(map(str, wrong["loc"]))
         raise ConfigurationError(f"setting {name} ({name.upper()}): {wrong['msg']}, got {wrong['input']!r}") from None
+
+
+def changed(settings: TrainerSettings) -> dict[str, Any]:
+    """Return the settings of the training that are not the default's, by name."""
+    fields = TrainerSettings.model_fields
+    return {
+        name: getattr(settings, name)
+        for name in fields
+        if name in config_keys() and getattr(settings, name) != fields[name].default
+    }
+
+
+def toml_of(values: Mapping[str, Any]) -> str:
+    """Return values as the file that `train --config` reads: JSON's numbers, strings and lists are TOML's, too.
+
+    >>> print(toml_of({"train_decays": (0.0, 0.8), "train_loss": "bce"}), end="")
+    train_decays = [0.0, 0.8]
+    train_loss = "bce"
+    """
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())

@@ -19,7 +19,7 @@ from trainer.ncf import SplitEvaluation
 from trainer.ncf_split import without_last
 from trainer.protocols import FEWEST, PROTOCOLS, Evaluation, Plan, Protocol, targets_of, without_erased
 from trainer.result import no_progress
-from trainer.settings import TrainerSettings, config_keys
+from trainer.settings import TrainerSettings
 
 OBJECTIVE: Final = "ndcg@10"
 MODEL: Final = "hybrid"
@@ -121,23 +121,3 @@ def _try(score: Score, settings: TrainerSettings) -> Trial:
 def best_of(trials: Sequence[Trial]) -> Trial:
     """Return the trial of the greatest score, the first of equals; there is one with a score."""
     return max(trials, key=lambda trial: -1.0 if trial.score is None else trial.score)
-
-
-def changed(settings: TrainerSettings) -> Values:
-    """Return the settings of the training that are not the default's, by name."""
-    fields = TrainerSettings.model_fields
-    return {
-        name: getattr(settings, name)
-        for name in fields
-        if name in config_keys() and getattr(settings, name) != fields[name].default
-    }
-
-
-def toml_of(values: Values) -> str:
-    """Return values as the file that `train --config` reads: JSON's numbers, strings and lists are TOML's, too.
-
-    >>> print(toml_of({"train_decays": (0.0, 0.8), "train_loss": "bce"}), end="")
-    train_decays = [0.0, 0.8]
-    train_loss = "bce"
-    """
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())

@@ -12,15 +12,13 @@ from schemas.events import AnyEvent, Enrolled
 from tests.unit.split_folder import write_split
 from tests.unit.trainer.campus import checkerboard, courses, enrolled
 from trainer.protocols import PROTOCOLS, Protocol
-from trainer.settings import TrainerSettings, load_settings
+from trainer.settings import TrainerSettings, changed, load_settings, toml_of
 from trainer.tune import (
     Trial,
     before_tests,
     best_of,
-    changed,
     score_on_split,
     score_on_stream,
-    toml_of,
     tune,
     values_of,
 )
