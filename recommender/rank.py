@@ -67,10 +67,7 @@ def score(
     if evidence.interest is not None:
         values[2] += evidence.interest.take(cells)
     values[3:] = [one.take(courses) for one in popularity]
-    z, inverse = np.empty_like(values), np.empty((len(COMPONENTS), size), dtype=np.float32)
-    for column, one in enumerate(values):
-        said = known if column < 2 and not known.all() else None
-        z[column], inverse[column] = _standardise(one, rows, said, size)
+    z, inverse = _standardise(values, known, rows, size)
     bias = np.where(preferred.take(cells), 0.0, -FOREIGN).astype(np.float32)
     _add_level(bias, learners, rows, courses, universe)
     fresh = np.zeros(len(rows), np.bool_) if candidates.fresh is None else candidates.fresh.take(cells)
@@ -86,12 +83,13 @@ def _logits(
     if prepared is None or evidence.vectors is None:
         return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.float32)
     scorer, logits, deep = prepared.scorer, *np.zeros((2, len(rows)), dtype=np.float32)
-    own_rows, own_courses = rows[known], courses[known]
-    deep[known] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
+    own: Mask | slice = slice(None) if known.all() else known  # slices copy nothing
+    own_rows, own_courses = rows[own], courses[own]
+    deep[own] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
     if evidence.shallow is None:
-        logits[known] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
+        logits[own] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
     else:
-        logits[known] = evidence.shallow[own_rows, own_courses]
+        logits[own] = evidence.shallow.take(own_rows * universe.num_known + own_courses)
     logits += deep
     if known.all():
         return logits, deep
@@ -101,23 +99,28 @@ def _logits(
     return logits, deep
 
 
-def _standardise(values: Floats, rows: Indices, said: Mask | None, size: int) -> tuple[Floats, Floats]:
-    """Return z-scores within each learner, 0 where nothing is `said`, and 1 / standard deviation, (P,) and (B,)."""
-    filled = np.flatnonzero(np.bincount(rows, minlength=size))
-    starts = np.searchsorted(rows, filled)
+def _standardise(values: Floats, known: Mask, rows: Indices, size: int) -> tuple[Floats, Floats]:
+    """Return z-scores within each learner, (5, P), and 1 / standard deviation, (5, B), of component scores, (5, P).
 
-    def per_learner(numbers: Floats) -> Floats:
-        sums = np.zeros(size, dtype=np.float32)
-        sums[filled] = np.add.reduceat(numbers, starts) if len(starts) else 0.0
-        return sums
-
-    heard = np.ones(len(rows), dtype=np.float32) if said is None else said.astype(np.float32)
-    counts = np.maximum(per_learner(heard), 1.0)
-    means = per_learner(values * heard) / counts
-    deviations = (values - means[rows]) * heard
-    spread = np.sqrt(per_learner(np.square(deviations)) / counts)
-    inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), 1.0 / np.maximum(spread, 1e-6), 0.0)
-    return (deviations * inverse[rows]).astype(np.float32), inverse.astype(np.float32)
+    Network and item-item say nothing of courses that are not `known`: their z is 0.
+    """
+    pairs = np.bincount(rows, minlength=size)
+    filled = np.flatnonzero(pairs)
+    if not len(filled):
+        return np.zeros_like(values), np.zeros((len(values), size), dtype=np.float32)
+    pairs, starts = pairs[filled], np.searchsorted(rows, filled)
+    heard = np.ones_like(values)
+    heard[:2] = known
+    counts = np.maximum(np.add.reduceat(heard, starts, axis=1), 1.0)  # (5, learners with candidates)
+    means = np.add.reduceat(values * heard, starts, axis=1) / counts
+    z = values - np.repeat(means, pairs, axis=1)
+    z *= heard
+    spread = np.sqrt(np.add.reduceat(np.square(z), starts, axis=1) / counts)
+    inverse = np.zeros((len(values), size), dtype=np.float32)
+    varies = spread > np.maximum(_NOISE * np.abs(means), 1e-6)
+    inverse[:, filled] = np.where(varies, 1.0 / np.maximum(spread, 1e-6), 0.0)
+    z *= np.repeat(inverse[:, filled], pairs, axis=1)
+    return z, inverse
 
 
 def _add_level(bias: Floats, learners: Sequence[Learner], rows: Indices, courses: Indices, universe: Universe) -> None:
@@ -146,7 +149,7 @@ def join_scored(parts: Sequence[Scored]) -> Scored:
 
 def totals_of(scored: Scored, weights: Floats) -> Floats:
     """Return the score of each pair under the blend's weights, (B, 5)."""
-    totals: Floats = np.einsum("pc,pc->p", scored.z, weights[scored.rows])
+    totals: Floats = np.vecdot(scored.z, weights.take(scored.rows, axis=0))
     return totals + scored.bias
 
 
