@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.content import matrix_of
-from recommender.history import Entry, Learner
+from recommender.history import Learner
 from recommender.index import queries_of
 from recommender.model import Floats
 from recommender.neighbours import Neighbours, decayed
-from recommender.tower import Histories, Vectors, encode, learner_vectors
+from recommender.tower import Histories, Vectors, encode, encode_pairs, learner_vectors
 from recommender.universe import Mask, Universe
 
 CONTENT_DECAY: Final = 0.5
@@ -41,7 +41,7 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
     """Return the evidence of a batch of learners."""
     histories = encode(learners, universe.index_of)
     recent = decayed(histories, universe.prepared.decay)
-    signals = encode([_signal_learner(learner) for learner in learners], universe.index_of)
+    signals = encode_pairs([learner.signals for learner in learners], universe.index_of)
     words = [_words(learner) for learner in learners]
     spoke = np.array([bool(text) for text in words], dtype=np.bool_)
     aside = _mass(signals) + spoke
@@ -68,10 +68,6 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
     )
 
 
-def _signal_learner(learner: Learner) -> Learner:
-    return Learner(entries=tuple(Entry(course_id, weight, 0, b"") for course_id, weight in learner.signals))
-
-
 def _mass(histories: Histories) -> NDArray[np.float64]:
     return np.bincount(histories.owners, np.abs(histories.weights), len(histories)).astype(np.float64)
 
@@ -92,10 +88,11 @@ def _shallow(vectors: Vectors | None, universe: Universe) -> Floats | None:
 
 
 def _neighbourly(neighbours: Neighbours | None, recent: Histories, signals: Histories, size: int) -> Floats:
-    scores = np.zeros((len(recent), size), dtype=np.float32)
-    if neighbours is not None:
-        neighbours.add_scores(scores, recent)
-        neighbours.add_scores(scores, signals)
+    if neighbours is None:
+        return np.zeros((len(recent), size), dtype=np.float32)
+    scores = neighbours.scores(recent)
+    if len(signals.courses):
+        scores += neighbours.scores(signals)
     return scores
 
 

@@ -36,8 +36,8 @@ def sources_of(
     scored: Scored, weights: Floats, evidence: Evidence, pairs: Indices, places: Indices, num_known: int
 ) -> Indices:
     """Return the `Source` of each of these pairs and places; `weights` are the blend's, (B, 5)."""
-    rows, courses = scored.rows[pairs], scored.courses[pairs]
-    parts = scored.z[pairs] * weights[rows]
+    rows, courses = scored.rows.take(pairs), scored.courses.take(pairs)
+    parts = scored.z.take(pairs, axis=0) * weights.take(rows, axis=0)
     said = np.abs(weights) * scored.inverse > 0
     merge = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float32)
     audible = said.astype(np.float32) @ merge > 0  # (B, 4)
@@ -63,7 +63,7 @@ def causes_of(
     sources: Indices,
 ) -> NDArray[np.int32]:
     """Return the place in the learner's entries of what adds most to each pair's score, (pairs,); -1 for none."""
-    window, wanted = window_of(evidence), np.isin(sources, _CAUSED) & (places < EXPLAINED)
+    window, wanted = window_of(evidence), np.isin(sources, _CAUSED, kind="table") & (places < EXPLAINED)
     if not window.positions.size or not wanted.any():
         return np.full(len(pairs), -1, dtype=np.int32)
     rows, factors = scored.rows[pairs], weights * scored.inverse  # (B, 5), what one unit of a component adds
@@ -76,16 +76,19 @@ def causes_of(
     falls = lost.scores
     falls += np.where(_nameable(learners, window), 0.0, -np.inf).astype(np.float32)[:, None]
     falls = falls.reshape(-1, falls.shape[2])  # (B * L, H)
-    margins = _ROUNDING * (np.abs(factors[rows, :3]) * (np.abs(scored.values[pairs, :3]) + 1e-3)).sum(axis=1)
     scorer = universe.prepared.collaborative.scorer if universe.prepared.collaborative else None
     causes, left = np.full(len(pairs), -1, dtype=np.int32), np.flatnonzero(wanted)
+    margins = np.zeros(len(pairs), dtype=np.float32)
+    sizes = np.abs(scored.values[pairs[left], :3]) + 1e-3
+    margins[left] = _ROUNDING * np.vecdot(np.abs(factors[rows[left], :3]), sizes)
     for _ in range(_TRIES):
-        entry = falls[cells[left]].argmax(axis=1)
+        entry = falls.take(cells[left], axis=0).argmax(axis=1)
         fall = falls[cells[left], entry]
         left, entry, fall = (one[fall > margins[left]] for one in (left, entry, fall))
         row = rows[left]
         if lost.halves is not None and scorer is not None:
-            deep = _deep_without(scorer, lost.halves[row, entry], scored, pairs[left], universe.heard)
+            halves, cell = lost.halves.reshape(-1, lost.halves.shape[2]), row * falls.shape[1] + entry
+            deep = _deep_without(scorer, halves, cell, scored.courses[pairs[left]], universe.heard)
             fall = fall + factors[row, 0] * (scored.deep[pairs[left]] - deep)
         true = fall > margins[left]
         causes[left[true]] = window.positions[row[true], entry[true]]
@@ -94,12 +97,12 @@ def causes_of(
     return causes
 
 
-def _deep_without(scorer: Scorer, halves: Floats, scored: Scored, pairs: Indices, heard: Mask) -> Floats:
-    """Return the MLP's part of these pairs' logits with other learners' halves; 0 for courses it has not heard of."""
-    courses, deep = scored.courses[pairs], np.zeros(len(pairs), dtype=np.float32)
+def _deep_without(scorer: Scorer, halves: Floats, rows: Indices, courses: Indices, heard: Mask) -> Floats:
+    """Return the MLP's part of the logits of pairs (half `rows[i]`, course `courses[i]`); 0 for those not heard of."""
     if (known := heard[courses]).all():
-        return scorer.deep(halves, courses)
-    deep[known] = scorer.deep(halves[known], courses[known])
+        return scorer.deep(halves, rows, courses)
+    deep = np.zeros(len(courses), dtype=np.float32)
+    deep[known] = scorer.deep(halves, rows[known], courses[known])
     return deep
 
 

@@ -5,6 +5,7 @@ summand. For item-item, content and the GMF part this is exact; the MLP needs th
 which is here too.
 """
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -60,7 +61,8 @@ def _without(own: Floats, younger: Floats, ageing: Mask | None = None) -> Floats
     later = places[:, None] < places[None, :]  # [e, i]: i is older than e
     if ageing is not None:
         later = later & ageing[..., None]
-    others = np.where(later, younger[..., None, :], own[..., None, :])
+    others = np.repeat(own[..., None, :], len(places), axis=-2)
+    np.copyto(others, younger[..., None, :], where=later)
     others[..., places, places] = 0.0
     return others
 
@@ -80,42 +82,39 @@ def lost_of(
     contents : (B, L), content scores of these courses
     factors : (B, 5), what one unit of a component adds to a score
     """
-    left, right = _neighbourly(evidence, universe, window, courses, contents, factors)
-    prepared, halves = universe.prepared.collaborative, None
-    if prepared is not None and evidence.vectors is not None and universe.num_known:
-        vectors, halves = _tower(prepared, evidence.vectors, universe, window)
-        halves = prepared.scorer.learner_half(evidence.vectors.mlp)[:, None] - halves
-        left.append(vectors * factors[:, :1, None])
-        right.append(prepared.explained[np.where(courses < universe.num_known, courses, -1)])  # (B, L, d)
-    scores = np.concatenate(right, axis=2) @ np.concatenate(left, axis=2).transpose(0, 2, 1)  # (B, L, H)
+    scores = _neighbourly(evidence, universe, window, courses, contents, factors)
+    prepared = universe.prepared.collaborative
+    if prepared is None or evidence.vectors is None or not universe.num_known:
+        return Lost(scores, None)
+    vectors, halves = _tower(prepared, evidence.vectors, universe, window)
+    vectors *= factors[:, :1, None]
+    explained = prepared.explained.take(np.where(courses < universe.num_known, courses, -1), axis=0)  # (B, L, d)
+    scores[:, :, : vectors.shape[1]] += explained @ vectors.transpose(0, 2, 1)
     return Lost(scores, halves)
 
 
 def _neighbourly(
     evidence: Evidence, universe: Universe, window: Window, courses: Indices, contents: Floats, factors: Floats
-) -> tuple[list[Floats], list[Floats]]:
-    """Return (left, right), lists of (B, H, .) and (B, L, .), whose products are what item-item and content lose."""
-    slots, histories = _slots(courses, len(universe)), evidence.histories
-    newest = _faded(window, histories, CONTENT_DECAY)
+) -> Floats:
+    """Return what is lost of item-item and content, (B, L, H)."""
+    newest = _faded(window, evidence.histories, CONTENT_DECAY)
     norms = _positive(newest.left + (evidence.aside + newest.beyond)[:, None])
-    per_content = factors[:, 2, None] / norms  # (B, H)
-    shrunk = per_content * (norms - evidence.content_norms[:, None])
-    left = [newest.falls * per_content[:, :, None], shrunk[:, :, None]]
-    right = [_table(universe.content, window, histories, newest.shift, slots, courses.shape), contents[:, :, None]]
+    scores = _sums_lost(universe.content, newest, window, courses)
+    scores += contents[:, :, None] * (norms - evidence.content_norms[:, None])[:, None]
+    scores *= (factors[:, 2, None] / norms)[:, None]
     if universe.item_item is not None:
-        recent = _faded(window, histories, universe.prepared.decay)
-        left.append(recent.falls * factors[:, 1, None, None])
-        right.append(_table(universe.item_item, window, histories, recent.shift, slots, courses.shape))
-    return left, right
+        recent = _faded(window, evidence.histories, universe.prepared.decay)
+        scores += factors[:, 1, None, None] * _sums_lost(universe.item_item, recent, window, courses)
+    return scores
 
 
 class _Faded(NamedTuple):
     """What decayed weights become without each entry of the window."""
 
-    falls: Floats  # (B, H, H + 1), what each entry's weight falls by; the last: whether those older move at all, 1
+    falls: Floats  # (B, H, H), what each entry's weight falls by
     left: Floats  # (B, H), absolute weights of the window that are left
     beyond: NDArray[np.float64]  # (B,), absolute weights of those older than the window, one age younger
-    shift: Floats  # (O,), what the weights of those older fall by
+    older: Histories  # those older, by what their weights fall by
 
 
 def _faded(window: Window, histories: Histories, decay: float) -> _Faded:
@@ -126,63 +125,44 @@ def _faded(window: Window, histories: Histories, decay: float) -> _Faded:
     ages, older = histories.ages[window.older], histories.weights[window.older]
     before, after = fading(decay, ages), fading(decay, ages - 1)
     beyond = np.bincount(histories.owners[window.older], np.abs(older) * after, len(own)).astype(np.float64)
-    falls = own[:, None] - _without(own, younger)  # (B, H, H)
+    shifts = np.zeros_like(histories.weights)
+    shifts[window.older] = older * (before - after)
+    falls = own[:, None] - _without(own, younger)
     left = _without(np.abs(own), np.abs(younger)).sum(axis=2)
-    falls = np.concatenate([falls, np.ones((*own.shape, 1), np.float32)], axis=2)
-    return _Faded(falls, left, beyond, (older * (before - after)).astype(np.float32))
+    return _Faded(falls, left, beyond, replace(histories, weights=shifts).keep(shifts != 0))
 
 
-def _slots(courses: Indices, size: int) -> NDArray[np.int16]:
-    """Return the place of each course in the learner's list, (B, N), -1 where it is not listed."""
-    slots = np.full((len(courses), size), -1, dtype=np.int16)
-    rows, places = (courses >= 0).nonzero()
-    slots[rows, courses[rows, places]] = places
-    return slots
+def _sums_lost(neighbours: Neighbours, faded: _Faded, window: Window, courses: Indices) -> Floats:
+    """Return what the sums over entries lose without each entry, (B, L, H)."""
+    lost: Floats = neighbours.near(window.courses, courses).transpose(0, 2, 1) @ faded.falls.transpose(0, 2, 1)
+    if len(faded.older.courses):
+        lost += np.take_along_axis(neighbours.scores(faded.older), courses, axis=1)[:, :, None]
+    return lost
 
 
-def _table(
-    neighbours: Neighbours,
-    window: Window,
-    histories: Histories,
-    shift: Floats,
-    slots: NDArray[np.int16],
-    shape: tuple[int, ...],
-) -> Floats:
-    """Return how near each entry of the window is to each listed course, (B, L, H + 1).
+def _tower(prepared: Collaborative, own: Vectors, universe: Universe, window: Window) -> tuple[Floats, Floats]:
+    """Return what the GMF vector loses without each entry, (B, R, d), and the learner's half without it, (B, H, 128).
 
-    The last column: what those older than the window lose when they age less, summed, by `shift`, (O,).
+    R <= H: entries behind those make no difference.
     """
-    height = window.weights.shape[1]
-    table = np.zeros((*shape, height + 1), dtype=np.float32)
-    owners, places = window.weights.nonzero()
-    entries, chosen, weights = neighbours.hits(window.courses[owners, places], owners, slots)
-    table[owners[entries], chosen, places[entries]] = weights
-    moved = window.older[shift != 0]
-    owners = histories.owners[moved]
-    entries, chosen, weights = neighbours.hits(histories.courses[moved], owners, slots)
-    np.add.at(table, (owners[entries], chosen, height), weights * shift[shift != 0][entries])
-    return table
-
-
-def _tower(prepared: Collaborative, own_vectors: Vectors, universe: Universe, window: Window) -> tuple[Floats, Floats]:
-    """Return what the GMF vector, (B, H, d), and the learner's half, (B, H, 128), lose without each entry."""
-    neumf = prepared.neumf
+    neumf, size = prepared.neumf, len(window.weights)
     known = (window.courses < universe.num_known) & (window.weights != 0)
     ages = np.cumsum(known, axis=1) - known
-    powers = np.power(neumf.decays, np.arange(MAX_CAUSES)[:, None], dtype=np.float32)  # (ages, K)
-    powers[NEWEST:] = 0.0
-    powers = np.vstack([powers, np.zeros_like(powers[:1])])  # age -1: nothing makes the newest entry younger
-    weights = (window.weights * known)[:, None]  # (B, 1, H)
-    # In C order: the tables that follow take over the order of these.
-    own, younger = (np.ascontiguousarray(weights * powers[one].transpose(0, 2, 1)) for one in (ages, ages - 1))
-    others = _without(own, younger, known[:, None])  # (B, K, H, H)
-    norms = _positive(np.abs(own).sum(axis=2))[..., None]  # (B, K, 1)
-    without = _positive(np.abs(others).sum(axis=3))  # (B, K, H)
-    shares = (own / norms)[:, :, None] - others / without[..., None]  # (B, K, H, H)
-    vectors = neumf.history[np.minimum(window.courses, universe.num_known - 1)]  # (B, H, d)
-    pooled = shares @ vectors[:, None]  # (B, K, H, d)
-    size, rates, height, d = pooled.shape
-    lost = pooled.transpose(0, 2, 1, 3).reshape(size * height, rates * d) @ prepared.towers
-    lost = lost.reshape(size, height, -1)
-    gmf, flat = own_vectors.gmf[:, None], own_vectors.flat[:, None]  # (B, 1, d)
-    return gmf - deepened(neumf, flat - lost[..., :d]), lost[..., d:]
+    reach = int(np.count_nonzero(ages <= NEWEST, axis=1).max())
+    known, ages, courses = known[:, :reach], ages[:, :reach], window.courses[:, :reach]
+    powers = np.power(neumf.decays, np.arange(NEWEST + 1)[:, None], dtype=np.float32)  # (ages, K)
+    powers[NEWEST] = 0.0  # of age -1, too: nothing makes the newest entry younger
+    weights = (window.weights[:, :reach] * known)[:, None]  # (B, 1, R)
+    at_age, younger = (weights * powers[one].transpose(0, 2, 1) for one in (ages, ages - 1))  # (B, K, R)
+    shares = _without(at_age, younger, known[:, None])  # (B, K, R, R)
+    shares /= _positive(np.abs(shares).sum(axis=3))[..., None]
+    vectors = neumf.history.take(np.minimum(courses, universe.num_known - 1), axis=0)  # (B, R, d)
+    pooled = np.empty((size, reach, *neumf.gmf_tower.shape[:2]), dtype=np.float32)  # (B, R, K, d)
+    np.matmul(shares, vectors[:, None], out=pooled.transpose(0, 2, 1, 3))
+    flat, halves = prepared.projected(pooled.reshape(size * reach, -1))
+    lost = own.gmf[:, None] - deepened(neumf, flat).reshape(size, reach, -1)
+    halves = halves.reshape(size, reach, -1)
+    if (behind := window.weights.shape[1] - reach) > 0:
+        whole = prepared.scorer.learner_half(own.mlp)[:, None]
+        halves = np.concatenate((halves, np.repeat(whole, behind, axis=1)), axis=1)
+    return lost, halves

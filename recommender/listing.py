@@ -120,7 +120,8 @@ def number_causes(
     number_of = np.cumsum(causing, axis=1) - 1
     numbers = np.full(len(positions), NO_CAUSE, dtype=np.uint8)
     numbers[positions >= 0] = number_of[owners, places]
-    named: list[list[str]] = [[] for _ in learners]
-    for row, place in np.argwhere(causing).tolist():
-        named[row].append(learners[row].entries[place].course_id)
-    return numbers, [tuple(names) for names in named]
+    named = [
+        tuple(learner.entries[place].course_id for place in np.flatnonzero(own).tolist())
+        for learner, own in zip(learners, causing, strict=True)
+    ]
+    return numbers, named

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from recommender.model import Floats, Integers, Rows
 from recommender.tower import Histories
@@ -12,8 +13,8 @@ from recommender.tower import Histories
 NEGLIGIBLE: Final = 1e-3
 """Entries that have decayed below this share of their weight no longer count."""
 
-_CHUNK: Final = 256
-"""Entries at a time: bounds the memory that a long history takes."""
+_CHUNK: Final = 8
+"""Learners at a time: the neighbours of their entries fit into the cache."""
 
 Places = NDArray[np.int64]
 
@@ -54,32 +55,35 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def add_scores(self, scores: Floats, histories: Histories) -> None:
-        """Add what each history adds up to for each course to `scores`, (B, N), contiguous."""
-        flat = scores.reshape(-1)
-        for start in range(0, len(histories.courses), _CHUNK):
-            part = slice(start, start + _CHUNK)
+    def scores(self, histories: Histories) -> Floats:
+        """Return what each history adds up to for each course, (B, N)."""
+        size, width = len(histories), self.indices.shape[1]
+        scores = np.empty((size, len(self)), dtype=np.float32)
+        for first in range(0, size, _CHUNK):
+            starts = histories.starts[first : first + _CHUNK + 1]
+            part = slice(starts[0], starts[-1])
             courses = histories.courses[part]
-            cells = self.indices[courses] + (histories.owners[part] * len(self))[:, None]  # (E, m)
-            values = self.weights[courses] * histories.weights[part, None]
-            np.add.at(flat, cells.ravel(), values.ravel())
+            weights, indices = self.weights.take(courses, axis=0), self.indices.take(courses, axis=0)  # (E, m)
+            weights *= histories.weights[part, None]
+            bounds = ((starts - starts[0]) * width).astype(np.int32)
+            shape = (len(starts) - 1, len(self))
+            rows = sparse.csr_array((weights.ravel(), indices.ravel(), bounds), shape=shape)
+            rows.toarray(out=scores[first : first + _CHUNK])  # a course that stands in a row twice is added up
+        return scores
 
-    def hits(
-        self, courses: Integers | Places, owners: Places, slots: NDArray[np.int16]
-    ) -> tuple[Places, Places, Floats]:
-        """Return (entry, slot, weight) wherever a chosen course is among the neighbours of an entry of its learner.
+    def near(self, courses: Places, listed: Places) -> Floats:
+        """Return the weight of each listed course, (B, L), as a neighbour of each course, (B, H), as (B, H, L).
 
-        `slots`, (B, N): the slot of a chosen course in the list of its learner, or -1.
+        A place in `listed` that holds none, -1, has no meaning.
         """
-        flat, found = slots.reshape(-1), [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
-        width = self.indices.shape[1]
-        for start in range(0, len(courses) if width else 0, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            cells = self.indices[courses[part]] + (owners[part] * len(self))[:, None]  # (E, m)
-            slot = flat.take(cells.ravel())
-            hit = np.flatnonzero(slot >= 0)
-            entry, place = np.divmod(hit, width)
-            entry += start
-            found.append((entry, slot[hit].astype(np.int64), self.weights[courses[entry], place]))
-        entries, chosen, weights = zip(*found, strict=True)
-        return np.concatenate(entries), np.concatenate(chosen), np.concatenate(weights)
+        height, width = courses.shape[1], listed.shape[1] + 1  # the last place is for what is not listed
+        table = np.zeros((len(courses), height * width), dtype=np.float32)
+        place_of = np.full(len(self) + 1, width - 1)  # of a course; the last is for -1
+        places, starts = np.arange(width - 1), np.arange(height)[:, None] * width
+        for own, wanted, flat in zip(courses, listed, table, strict=True):
+            place_of[wanted] = places
+            cells = place_of.take(self.indices.take(own, axis=0))  # (H, m)
+            cells += starts
+            flat[cells] = self.weights.take(own, axis=0)
+            place_of[wanted] = width - 1
+        return table.reshape(-1, height, width)[:, :, :-1]

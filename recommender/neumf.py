@@ -2,7 +2,8 @@
 
     logit = gmf_out . (p_gmf * q_gmf) + mlp_out . MLP([p_mlp; q_mlp]) + bias
 
-The first layer is split: the courses' half is computed once a model, the learners' half once a batch.
+The first layer is split: the courses' half is computed once a model, the learners' half once a batch. What pairs of one
+learner share goes through the layers by itself, since relu(x + c) = max(x, -c) + c: `Floors` are the -c.
 """
 
 from typing import Final
@@ -17,6 +18,8 @@ _CHUNK: Final = 512
 """Pairs at a time: their hidden layers fit into the cache."""
 
 Indices = NDArray[np.int64]
+Floors = tuple[Floats, Floats, Floats, Floats]
+"""Of learners: (..., 128), (..., 64), (..., 32) and (...,)."""
 
 
 class Scorer:
@@ -25,6 +28,7 @@ class Scorer:
     def __init__(self, neumf: NeuMF) -> None:
         self._neumf = neumf
         self._course_half: Floats = neumf.mlp_course @ neumf.w1_course + neumf.b1  # (n, 128)
+        self._no_learner = self._floors(np.zeros(neumf.b1.shape, dtype=np.float32))
         self.gmf_course: Floats = neumf.gmf_course * neumf.gmf_out  # (n, d)
 
     def learner_half(self, mlp: Floats) -> Floats:
@@ -43,30 +47,33 @@ class Scorer:
 
     def deep_of(self, mlp: Floats, rows: Indices, courses: Indices) -> Floats:
         """Return what the MLP adds to the logit of each pair, (P,); `rows` ascend."""
-        deep, halves = np.empty(len(rows), dtype=np.float32), self.learner_half(mlp)
-        bounds = np.searchsorted(rows, np.arange(len(halves) + 1)).tolist()
-        for row, half in enumerate(halves):
+        deep, floors = np.empty(len(rows), dtype=np.float32), self._floors(self.learner_half(mlp))
+        bounds = np.searchsorted(rows, np.arange(len(mlp) + 1)).tolist()
+        for row, own in enumerate(zip(*floors, strict=True)):
             for start in range(bounds[row], bounds[row + 1], _CHUNK):
                 part = slice(start, min(start + _CHUNK, bounds[row + 1]))
-                deep[part] = self._deep(half, courses[part])
+                deep[part] = self._deep(self._course_half.take(courses[part], axis=0), own)
         return deep
 
-    def deep(self, halves: Floats, courses: Indices) -> Floats:
-        """Return the MLP's part of the logit of pairs, (P,), from the learners' halves, (P, 128)."""
+    def deep(self, halves: Floats, rows: Indices, courses: Indices) -> Floats:
+        """Return the MLP's part of the logit of pairs (half `rows[i]`, course `courses[i]`), (P,)."""
         result = np.empty(len(courses), dtype=np.float32)
         for start in range(0, len(courses), _CHUNK):
             part = slice(start, start + _CHUNK)
-            result[part] = self._deep(halves[part], courses[part])
+            hidden = self._course_half.take(courses[part], axis=0)
+            hidden += halves.take(rows[part], axis=0)
+            result[part] = self._deep(hidden, self._no_learner)
         return result
 
-    def _deep(self, halves: Floats, courses: Indices) -> Floats:
-        net = self._neumf
-        hidden = self._course_half.take(courses, axis=0)  # (P, 128)
-        hidden += halves
-        np.maximum(hidden, 0, out=hidden)
-        for weights, offset in ((net.w2, net.b2), (net.w3, net.b3)):
-            hidden = hidden @ weights
-            hidden += offset
-            np.maximum(hidden, 0, out=hidden)
-        scores: Floats = hidden @ net.mlp_out
-        return scores
+    def _floors(self, halves: Floats) -> Floors:
+        net, first = self._neumf, -halves
+        second: Floats = first @ net.w2 - net.b2
+        third: Floats = second @ net.w3 - net.b3
+        return first, second, third, third @ net.mlp_out
+
+    def _deep(self, hidden: Floats, floors: Floors) -> Floats:
+        """Return the MLP's part, (P,), of the sums of a first layer, (P, 128), which are overwritten."""
+        net, (first, second, third, last) = self._neumf, floors
+        for weights, floor in ((net.w2, first), (net.w3, second), (net.mlp_out, third)):
+            hidden = np.maximum(hidden, floor, out=hidden) @ weights
+        return hidden - last

@@ -73,11 +73,7 @@ def score(
         values[2] += evidence.interest.take(cells)
     values[3:] = [one.take(courses) for one in popularity]
     typical = None if measured is None else measured.take(cells)
-    z, inverse = np.empty_like(values), np.empty((len(COMPONENTS), size), dtype=np.float32)
-    for column, one in enumerate(values):
-        said = heard if column < 2 and not heard.all() else None
-        scale = None if scales is None else float(scales[column])
-        z[column], inverse[column] = _standardise(one, rows, said, typical, size, scale)
+    z, inverse = _standardise(values, heard, typical, rows, size, scales)
     bias = np.where(preferred.take(cells), 0.0, -FOREIGN).astype(np.float32)
     _add_level(bias, learners, rows, courses, universe)
     fresh = np.zeros(len(rows), np.bool_) if candidates.fresh is None else candidates.fresh.take(cells)
@@ -93,12 +89,13 @@ def _logits(
     if prepared is None or evidence.vectors is None:
         return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.float32)
     scorer, logits, deep = prepared.scorer, *np.zeros((2, len(rows)), dtype=np.float32)
-    own_rows, own_courses = rows[heard], courses[heard]
-    deep[heard] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
+    own: Mask | slice = slice(None) if heard.all() else heard  # slices copy nothing
+    own_rows, own_courses = rows[own], courses[own]
+    deep[own] = scorer.deep_of(evidence.vectors.mlp, own_rows, own_courses)
     if evidence.shallow is None:
-        logits[heard] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
+        logits[own] = scorer.shallow(evidence.vectors.gmf, own_rows, own_courses)
     else:
-        logits[heard] = evidence.shallow[own_rows, own_courses]
+        logits[own] = evidence.shallow.take(own_rows * universe.num_known + own_courses)
     logits += deep
     if heard.all():
         return logits, deep
@@ -109,29 +106,31 @@ def _logits(
 
 
 def _standardise(
-    values: Floats, rows: Indices, said: Mask | None, measured: Mask | None, size: int, scale: float | None
+    values: Floats, heard: Mask, measured: Mask | None, rows: Indices, size: int, scales: Floats | None
 ) -> tuple[Floats, Floats]:
-    """Return deviations within each learner, 0 where nothing is `said`, in parts of a scale, and 1 / scale.
+    """Return deviations within each learner in parts of a scale, (5, P), and 1 / scale, (5, B), of scores, (5, P).
 
-    (P,) and (B,). Without a scale it is each learner's standard deviation; what does not vary says nothing.
+    Without scales it is each learner's standard deviation. What does not vary says nothing, nor do network and
+    item-item of courses that were not `heard` of: their deviation is 0.
     """
-    filled = np.flatnonzero(np.bincount(rows, minlength=size))
-    starts = np.searchsorted(rows, filled)
-
-    def per_learner(numbers: Floats) -> Floats:
-        sums = np.zeros(size, dtype=np.float32)
-        sums[filled] = np.add.reduceat(numbers, starts) if len(starts) else 0.0
-        return sums
-
-    heard = np.ones(len(rows), dtype=np.float32) if said is None else said.astype(np.float32)
-    counted = heard if measured is None else heard * measured
-    counts = np.maximum(per_learner(counted), 1.0)
-    means = per_learner(values * counted) / counts
-    deviations = (values - means[rows]) * heard
-    spread = np.sqrt(per_learner(np.square(deviations) * counted) / counts)
-    unit = 1.0 / np.maximum(spread, 1e-6) if scale is None else 1.0 / scale
-    inverse = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), unit, 0.0)
-    return (deviations * inverse[rows]).astype(np.float32), inverse.astype(np.float32)
+    pairs = np.bincount(rows, minlength=size)
+    filled = np.flatnonzero(pairs)
+    if not len(filled):
+        return np.zeros_like(values), np.zeros((len(values), size), dtype=np.float32)
+    pairs, starts = pairs[filled], np.searchsorted(rows, filled)
+    said = np.ones_like(values)
+    said[:2] = heard
+    counted = said if measured is None else said * measured
+    counts = np.maximum(np.add.reduceat(counted, starts, axis=1), 1.0)  # (5, learners with candidates)
+    means = np.add.reduceat(values * counted, starts, axis=1) / counts
+    z = values - np.repeat(means, pairs, axis=1)
+    z *= said
+    spread = np.sqrt(np.add.reduceat(np.square(z) * counted, starts, axis=1) / counts)
+    unit = 1.0 / np.maximum(spread, 1e-6) if scales is None else 1.0 / scales[:, None]
+    inverse = np.zeros((len(values), size), dtype=np.float32)
+    inverse[:, filled] = np.where(spread > np.maximum(_NOISE * np.abs(means), 1e-6), unit, 0.0)
+    z *= np.repeat(inverse[:, filled], pairs, axis=1)
+    return z, inverse
 
 
 def _add_level(bias: Floats, learners: Sequence[Learner], rows: Indices, courses: Indices, universe: Universe) -> None:
@@ -168,7 +167,7 @@ def join_scored(parts: Sequence[Scored]) -> Scored:
 
 def totals_of(scored: Scored, weights: Floats) -> Floats:
     """Return the score of each pair under the blend's weights, (B, 5)."""
-    totals: Floats = np.einsum("pc,pc->p", scored.z, weights[scored.rows])
+    totals: Floats = np.vecdot(scored.z, weights.take(scored.rows, axis=0))
     return totals + scored.bias
 
 

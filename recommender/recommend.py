@@ -119,9 +119,9 @@ class Recommender:
         lists = Lists(
             universe,
             starts,
-            scored.courses[pairs],
-            totals[pairs],
-            scored.values[pairs],
+            scored.courses.take(pairs),
+            totals.take(pairs),
+            scored.values.take(pairs, axis=0),
             sources.astype(np.uint8),
             numbers,
         )

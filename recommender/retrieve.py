@@ -44,13 +44,10 @@ class Candidates(NamedTuple):
 def eligible_of(learners: Sequence[Learner], universe: Universe) -> Mask:
     """Return which courses may stand in whose list, (B, N): active, not taken, not refused."""
     eligible, index_of = np.repeat(universe.active[None], len(learners), axis=0), universe.index_of
-    rows: list[int] = []
-    courses: list[int] = []
-    for row, learner in enumerate(learners):
-        known = [index_of[course_id] for course_id in learner.taken | learner.refused if course_id in index_of]
-        courses += known
-        rows += [row] * len(known)
-    eligible[rows, courses] = False
+    barred = [learner.taken | learner.refused for learner in learners]
+    courses = np.array([index_of.get(course_id, -1) for one in barred for course_id in one], dtype=np.int64)
+    rows, known = np.repeat(np.arange(len(barred)), [len(one) for one in barred]), courses >= 0
+    eligible[rows[known], courses[known]] = False
     return eligible
 
 
@@ -131,8 +128,8 @@ def _largest(scores: Floats, preferred: Mask, count: int, ties: int, floor: floa
     count = min(count, size)
     if count == 0:
         return np.zeros_like(preferred)
-    falling = -scores  # the smallest are sought: what is 0 in most places is not slowly partitioned at that end
-    falling[~preferred] = np.inf
+    # The smallest are sought: what is 0 in most places is not slowly partitioned at that end.
+    falling = np.where(preferred, -scores, np.float32(np.inf))
     last = -np.partition(falling, count - 1, axis=1)[:, count - 1]  # (B,)
     mask: Mask = (falling <= -np.maximum(last, floor)[:, None]) & preferred
     for row in np.flatnonzero(np.count_nonzero(mask, axis=1) > count + ties).tolist():

@@ -61,11 +61,16 @@ class Histories:
 
 def encode(learners: Sequence[Learner], index_of: Mapping[str, int]) -> Histories:
     """Return the learners' histories over dense course indices; unknown courses and weights of 0 are skipped."""
-    courses, weights, counts = [], [], []
-    for learner in learners:
-        courses += [index_of.get(entry[0], -1) for entry in learner.entries]
-        weights += [entry[1] for entry in learner.entries]
-        counts.append(len(learner.entries))
+    return encode_pairs([learner.entries for learner in learners], index_of)
+
+
+def encode_pairs(
+    rows: Sequence[Sequence[tuple[str, float, *tuple[object, ...]]]], index_of: Mapping[str, int]
+) -> Histories:
+    """Return the same of rows of entries, whose course and weight stand first."""
+    courses = [index_of.get(entry[0], -1) for entries in rows for entry in entries]
+    weights = [entry[1] for entries in rows for entry in entries]
+    counts = [len(entries) for entries in rows]
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     positions = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
     dense = np.array(courses, dtype=np.int32)
@@ -113,9 +118,13 @@ class Vectors(NamedTuple):
 def deepened(neumf: NeuMF, flat: Floats) -> Floats:
     """Return the GMF vectors, (..., d), of projected histories: these, and what a hidden layer makes of them."""
     centred = flat - flat.mean(axis=-1, keepdims=True)
-    spread = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(_EPSILON))
-    hidden = (centred / spread) @ neumf.gmf_in + neumf.gmf_in_bias  # (..., 4 d)
-    vectors: Floats = flat + np.maximum(hidden, 0, out=hidden) @ neumf.gmf_back
+    variance = np.vecdot(centred, centred)[..., None] / np.float32(flat.shape[-1])
+    centred /= np.sqrt(variance + np.float32(_EPSILON))
+    hidden = centred @ neumf.gmf_in  # (..., 4 d)
+    bias = neumf.gmf_in_bias
+    vectors: Floats = np.maximum(hidden, -bias, out=hidden) @ neumf.gmf_back  # relu(x + b) = max(x, -b) + b
+    vectors += flat
+    vectors += bias @ neumf.gmf_back
     return vectors
 
 

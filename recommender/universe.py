@@ -26,7 +26,15 @@ class Collaborative:
     scorer: Scorer
     index: Index
     towers: Floats  # (K * d, d + 128): from pooled vectors to the flat GMF vector, and to the learner's half of the MLP
+    empty: Floats  # (d + 128,), the same of no history
     explained: Floats  # (n + 1, d): gmf_out * q_gmf; the last row, and those of courses that nobody took, are 0
+
+    def projected(self, pooled: Floats) -> tuple[Floats, Floats]:
+        """Return the flat GMF vectors and the learners' halves of the MLP, (B, d) and (B, 128), of (B, K * d)."""
+        found = pooled @ self.towers
+        found += self.empty
+        d = len(self.neumf.gmf_empty)
+        return found[:, :d], found[:, d:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +64,7 @@ def prepare(model: Model, content: Neighbours | None = None) -> Prepared:
             np.vstack(
                 [np.hstack(pair) for pair in zip(neumf.gmf_tower, neumf.mlp_tower @ neumf.w1_learner, strict=True)]
             ),
+            np.hstack([neumf.gmf_empty, neumf.mlp_empty @ neumf.w1_learner]),
             np.vstack([_heard(scorer.gmf_course, model.taken), np.zeros((1, neumf.history.shape[1]), np.float32)]),
         )
     text = model.text

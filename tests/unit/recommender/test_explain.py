@@ -140,4 +140,4 @@ def _half(recommender: Recommender, evidence: Evidence) -> Floats:
 def _deep(recommender: Recommender, half: Floats, course: int) -> float:
     prepared = recommender.universe.prepared.collaborative
     assert prepared is not None
-    return float(prepared.scorer.deep(half[None], np.array([course]))[0])
+    return float(prepared.scorer.deep(half[None], np.array([0]), np.array([course]))[0])

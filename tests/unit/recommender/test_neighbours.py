@@ -1,6 +1,7 @@
 """Item-item scores against dense matrices."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,8 +26,7 @@ def _dense() -> Floats:
 
 def test_scores_equal_the_dense_product(rows_from: Callable[[Floats], Rows]) -> None:
     histories, dense = _histories(), _dense()
-    scores = np.zeros((3, 6), dtype=np.float32)
-    Neighbours.from_rows(rows_from(dense), 6).add_scores(scores, histories)
+    scores = Neighbours.from_rows(rows_from(dense), 6).scores(histories)
     assert scores.shape == (3, 6)
     for row in range(3):
         part = slice(histories.starts[row], histories.starts[row + 1])
@@ -35,16 +35,23 @@ def test_scores_equal_the_dense_product(rows_from: Callable[[Floats], Rows]) -> 
     assert not scores[:, 5].any()
 
 
-def test_hits_are_the_weights_of_chosen_courses(rows_from: Callable[[Floats], Rows]) -> None:
-    histories, dense = _histories(), _dense()
-    slots = np.full((3, 5), -1, dtype=np.int16)
-    slots[0, [1, 2]], slots[2, [3, 0]] = [0, 1], [0, 1]
-    neighbours = Neighbours.from_rows(rows_from(dense), 5)
-    entries, places, weights = neighbours.hits(histories.courses, histories.owners, slots)
-    table = np.zeros((5, 2), dtype=np.float32)
-    table[entries, places] = weights
-    np.testing.assert_array_equal(table[:2], dense[histories.courses[:2]][:, [1, 2]])
-    np.testing.assert_array_equal(table[2:], dense[histories.courses[2:]][:, [3, 0]])
+def test_many_learners_are_scored_as_each_alone(rows_from: Callable[[Floats], Rows]) -> None:
+    neighbours, random = Neighbours.from_rows(rows_from(_dense()), 5), np.random.default_rng(1)
+    starts = np.concatenate(([0], np.cumsum(random.integers(0, 4, 40))))
+    courses, weights = random.integers(0, 5, starts[-1], dtype=np.int32), random.random(starts[-1], dtype=np.float32)
+    scores = neighbours.scores(Histories(starts, courses, weights, np.zeros_like(courses)))
+    for row, (first, last) in enumerate(pairwise(starts.tolist())):
+        alone = Histories(np.array([0, last - first]), courses[first:last], weights[first:last], courses[first:last])
+        np.testing.assert_array_equal(scores[row], neighbours.scores(alone)[0])
+
+
+def test_near_are_the_weights_of_listed_courses(rows_from: Callable[[Floats], Rows]) -> None:
+    dense = _dense()
+    courses, listed = np.array([[0, 3], [2, 4]]), np.array([[1, 2, -1], [4, 3, 0]])
+    near = Neighbours.from_rows(rows_from(dense), 5).near(courses, listed)
+    assert near.shape == (2, 2, 3)
+    np.testing.assert_array_equal(near[0, :, :2], dense[courses[0]][:, [1, 2]])
+    np.testing.assert_array_equal(near[1], dense[courses[1]][:, [4, 3, 0]])
 
 
 def test_history_decays_by_later_courses_and_fades_out() -> None:
