@@ -21,7 +21,7 @@ class Adam:
         self._parameters = list(parameters)
         self._means = [torch.zeros_like(one) for one in self._parameters]
         self._squares = [torch.zeros_like(one) for one in self._parameters]
-        self._counts = [torch.zeros((), dtype=torch.float32) for _ in self._parameters]
+        self._counts = [torch.zeros((), dtype=torch.float32, device=one.device) for one in self._parameters]
         self._first, self._last, self._steps = first, last, steps
         self._done = 0
 

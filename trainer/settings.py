@@ -75,6 +75,9 @@ class TrainerSettings(Connections):
     train_threads: int = Field(
         default=1, ge=1, description="Threads of a training: part of what fixes its digest; 2 were hardly faster."
     )
+    train_device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where a training runs: auto is CUDA if there is some, else the CPU."
+    )
     train_min_grades: int = Field(
         default=2_000, ge=100, description="Grades in the log needed before a model predicts grades, too."
     )
