@@ -77,7 +77,7 @@ def fit_neumf(
     network.to(device)
     plan, last = Plan.of(len(rows), settings), epochs or settings.train_epochs
     rate = settings.train_learning_rate
-    adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps)
+    adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps, settings.train_weight_decay)
     source = Source(interactions, interactions.taken_before(until_us), settings, np.random.default_rng(seed))
     for epoch in range(last):
         for examples in ahead(source.epoch(rows, plan.batch)):

@@ -66,6 +66,9 @@ class TrainerSettings(Connections):
     train_learning_rate: float = Field(
         default=2e-3, gt=0, le=1, description="Adam's first learning rate; it falls to 5 %."
     )
+    train_weight_decay: float = Field(
+        default=1e-5, ge=0, le=1, description="Weight decay: the part of a parameter that is added to its slope (L2)."
+    )
     train_max_targets: int = Field(
         default=1_000_000, ge=1_000, description="At most so many enrolments, the newest, are trained on."
     )
