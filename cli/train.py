@@ -26,8 +26,9 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Publish even a model that is not good enough.")] = False,
     as_of: Moment = None,
     device: Annotated[
-        Literal["auto", "cpu"], typer.Option(help="Where the training runs; auto is the CPU in this version.")
-    ] = "auto",
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option(help="Where the training runs; auto, the default, is CUDA if there is some, else the CPU."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file with settings; deploy/trainer.toml shows them all.")
     ] = None,
@@ -39,12 +40,13 @@ def train(
     --as-of uses the log up to an append time. Same offsets and seed give the same digest. With too little in the log
     to train on there is no model, and the exit status is 1. Variables of the environment come before --config.
     """
-    del device  # one value so far, under two names
     given: dict[str, Any] = {**find(state_dir).addresses(redis=False)}
     if "SNAPSHOT_DIR" not in os.environ:
         given["snapshot_dir"] = state_dir.absolute() / "snapshots"
     if config is not None:
         given["train_config"] = config
+    if device is not None:
+        given["train_device"] = device
     settings = load_settings(**given)
     with meter("training", 1) as progress:
 

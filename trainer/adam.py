@@ -15,14 +15,19 @@ _EPSILON = 1e-8
 
 
 class Adam:
-    """The state of one training: step t of `steps` goes with a rate between `first` and `last`."""
+    """The state of one training: step t of `steps` goes with a rate between `first` and `last`.
 
-    def __init__(self, parameters: Iterable[Tensor], first: float, last: float, steps: int) -> None:
+    `weight_decay`: that of half the squared length of the parameters, which is added to every loss.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], first: float, last: float, steps: int, weight_decay: float = 0.0
+    ) -> None:
         self._parameters = list(parameters)
         self._means = [torch.zeros_like(one) for one in self._parameters]
         self._squares = [torch.zeros_like(one) for one in self._parameters]
-        self._counts = [torch.zeros((), dtype=torch.float32) for _ in self._parameters]
-        self._first, self._last, self._steps = first, last, steps
+        self._counts = [torch.zeros((), dtype=torch.float32, device=one.device) for one in self._parameters]
+        self._first, self._last, self._steps, self._weight_decay = first, last, steps, weight_decay
         self._done = 0
 
     def step(self, loss: Tensor) -> None:
@@ -35,6 +40,7 @@ class Adam:
         with torch.no_grad():
             adam(
                 self._parameters, slopes, self._means, self._squares, [], self._counts, fused=True, amsgrad=False,
-                beta1=_BETAS[0], beta2=_BETAS[1], lr=rate, weight_decay=0.0, eps=_EPSILON, maximize=False,
+                beta1=_BETAS[0], beta2=_BETAS[1], lr=rate, weight_decay=self._weight_decay, eps=_EPSILON,
+                maximize=False,
             )  # fmt: skip
         self._done += 1

@@ -1,20 +1,20 @@
 """The training loop: large batches, Adam, a learning rate that falls in a line; equal seeds, equal arrays."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recommender.model import Floats, NeuMF
+from recommender.model import NeuMF
 from schemas.errors import ConfigurationError
 from trainer.adam import Adam
-from trainer.histories import histories_of, padded
+from trainer.device import device_of, make_deterministic, mixed_precision
+from trainer.examples import Examples, Source, ahead
 from trainer.interactions import Interactions
 from trainer.losses import binary_cross_entropy, focal, softmax_among
 from trainer.network import HistoryNeuMF, Towers
-from trainer.sampling import draw_negatives, draw_rivals, taken_rows
 from trainer.settings import TrainerSettings
 from trainer.stopping import Validation
 
@@ -54,20 +54,6 @@ def newest(interactions: Interactions, rows: NDArray[np.int64], most: int) -> ND
     return np.sort(rows[np.argsort(-interactions.occurred_us[rows], kind="stable")[:most]])
 
 
-def make_deterministic(seed: int, threads: int) -> None:
-    """Fix all that a training on CPU depends on: seed, threads, algorithms."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, which imports 5 s of compiler
-
-
-def batches(rows: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of an epoch's steps: every enrolment once, in a new order."""
-    shuffled = rng.permutation(rows)
-    for start in range(0, len(rows), size):
-        yield shuffled[start : start + size]
-
-
 def fit_neumf(
     interactions: Interactions,
     settings: TrainerSettings,
@@ -84,18 +70,18 @@ def fit_neumf(
     epoch is returned. Raises ConfigurationError if it diverges.
     """
     make_deterministic(seed, settings.train_threads)
-    rng = np.random.default_rng(seed)
+    device = device_of(settings.train_device)
     rows = newest(interactions, trainable(interactions, until_us), settings.train_max_targets)
     decays = np.array(settings.train_decays, dtype=np.float32)
     network = HistoryNeuMF(len(interactions.course_ids), settings.train_dimensions, len(decays), settings.train_dropout)
+    network.to(device)
     plan, last = Plan.of(len(rows), settings), epochs or settings.train_epochs
     rate = settings.train_learning_rate
-    adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps)
-    taken = interactions.taken_before(until_us)
+    adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps, settings.train_weight_decay)
+    source = Source(interactions, interactions.taken_before(until_us), settings, np.random.default_rng(seed))
     for epoch in range(last):
-        for batch in batches(rows, plan.batch, rng):
-            taken_of_batch = taken_rows(taken, interactions.learner[batch])
-            adam.step(_loss(network, interactions, batch, taken_of_batch, settings, decays, rng))
+        for examples in ahead(source.epoch(rows, plan.batch)):
+            adam.step(loss_of(network, examples.to(device), settings))
         _check_finite(network, settings, epoch)
         progress((epoch + 1) / last)
         if validation is not None and validation.stops(network, decays):
@@ -111,42 +97,21 @@ def _check_finite(network: HistoryNeuMF, settings: TrainerSettings, epoch: int) 
         )
 
 
-def _loss(
-    network: HistoryNeuMF,
-    interactions: Interactions,
-    batch: NDArray[np.int64],
-    taken: NDArray[np.bool_],
-    settings: TrainerSettings,
-    decays: Floats,
-    rng: np.random.Generator,
-) -> torch.Tensor:
-    """Return the loss of the full logit plus sampled softmax of the GMF logit, of one batch."""
-    positive = interactions.course[batch][:, None]  # (B, 1)
-    negatives = draw_negatives(taken, settings.train_negatives, rng)  # (B, N)
-    towers = network.towers(padded(histories_of(interactions, batch), decays))
-    logits = network.logits(towers, torch.from_numpy(np.concatenate([positive, negatives], axis=1)))
+def loss_of(network: HistoryNeuMF, examples: Examples, settings: TrainerSettings) -> torch.Tensor:
+    """Return the loss of the full logit plus that of the GMF logit, of one batch."""
+    towers = network.towers(examples.histories)
+    logits = network.logits(towers, examples.pairs)
     focused = settings.train_loss == "focal"
     full = focal(logits, settings.train_focal_gamma) if focused else binary_cross_entropy(logits)
-    rivals = draw_rivals(taken.shape[1], settings.train_softmax_negatives, rng)  # (S,)
-    return full + _softmax(network, towers, positive[:, 0], rivals, taken)
+    return full + _softmax(network, towers, examples)
 
 
-def _softmax(
-    network: HistoryNeuMF,
-    towers: Towers,
-    positive: NDArray[np.int64],
-    rivals: NDArray[np.int64],
-    taken: NDArray[np.bool_],
-) -> torch.Tensor:
-    """Return the loss of the GMF logit: that of the course taken among all others, or among these rivals."""
-    if len(rivals) == taken.shape[1]:
-        forbidden = taken.copy()
-        forbidden[np.arange(len(positive)), positive] = False
-        return softmax_among(network.gmf_logits(towers), torch.from_numpy(forbidden), torch.from_numpy(positive))
-    courses = torch.from_numpy(positive)
-    own = (towers.gmf * network.gmf_out * network.gmf_course[courses]).sum(1, keepdim=True) + network.bias[
-        courses, None
-    ]
-    forbidden = np.pad(taken[:, rivals], ((0, 0), (1, 0)))
-    logits = torch.cat([own, network.gmf_logits(towers, torch.from_numpy(rivals))], dim=1)  # (B, 1 + S)
-    return softmax_among(logits, torch.from_numpy(forbidden), torch.zeros_like(courses))
+def _softmax(network: HistoryNeuMF, towers: Towers, examples: Examples) -> torch.Tensor:
+    """Return the loss of the GMF logit: that of the course taken among all others, or among the rivals."""
+    taken = examples.pairs[:, 0]
+    with mixed_precision(taken.device):  # by far the largest product
+        logits = network.gmf_logits(towers, examples.rivals)
+    if examples.rivals is None:
+        return softmax_among(logits, examples.forbidden, taken)
+    own = network.gmf_logits_of(towers, taken[:, None])
+    return softmax_among(torch.cat([own, logits], dim=1), examples.forbidden, torch.zeros_like(taken))

@@ -14,7 +14,8 @@ from recommender.grades import GradesNet
 from recommender.model import Floats, Text
 from schemas.errors import ConfigurationError
 from trainer.adam import Adam
-from trainer.fit import LAST_RATE, make_deterministic
+from trainer.device import make_deterministic
+from trainer.fit import LAST_RATE
 from trainer.grades import Grades, Rows
 from trainer.grades_baselines import COURSE_SHRINKAGE
 from trainer.grades_network import Expected, GradesNetwork, SheetBatch
@@ -93,6 +94,7 @@ class GradesFitter:
     threads: int = 1
     alive: Callable[[], None] = lambda: None
     """Called after each epoch."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     curve: dict[str, list[float]] = field(default_factory=dict)
     """RMSE of training and validation after each epoch of the last `choose`."""
 
@@ -117,29 +119,32 @@ class GradesFitter:
         make_deterministic(self.seed, self.threads)
         rng = np.random.default_rng(self.seed)
         expected = expected_of(self.grades, rows, self.features)
-        network = GradesNetwork(expected, self.features, DIMENSIONS, len(DECAYS))
+        network = GradesNetwork(expected, self.features, DIMENSIONS, len(DECAYS)).to(self.device)
         size = min(_BATCH, max(len(rows) // _FEWEST_STEPS, 1))
         adam = Adam(network.parameters(), _RATE, LAST_RATE * _RATE, EPOCHS * -(-len(rows) // size))
         for _ in range(EPOCHS):
             shuffled, errors = rng.permutation(rows), 0.0
             for start in range(0, len(rows), size):
                 part = shuffled[start : start + size]
-                kept = network.is_known & torch.from_numpy(rng.random((len(self.features), 1)) >= _DROPPED)
-                predicted = network(sheets_of(self.grades, part, expected.mean), self._courses(part), kept.float())
-                error = ((predicted - torch.from_numpy(self.grades.value[part])) ** 2).mean()
+                drawn = torch.from_numpy(rng.random((len(self.features), 1)) >= _DROPPED)
+                kept = (network.is_known & drawn.to(self.device)).float()
+                value = torch.from_numpy(self.grades.value[part]).to(self.device)
+                error = ((self._predicted(network, expected, part, kept) - value) ** 2).mean()
                 adam.step(error + _PENALTY * network.size())
                 errors += error.item() * len(part)
             self.alive()
             yield float(np.sqrt(errors / len(rows))), network, expected
 
-    def _courses(self, rows: Rows) -> torch.Tensor:
-        return torch.from_numpy(self.grades.course[rows])
+    def _predicted(self, network: GradesNetwork, expected: Expected, rows: Rows, kept: torch.Tensor) -> torch.Tensor:
+        sheets = sheets_of(self.grades, rows, expected.mean).to(self.device)
+        predicted: torch.Tensor = network(sheets, torch.from_numpy(self.grades.course[rows]).to(self.device), kept)
+        return predicted
 
     def _rmse(self, network: GradesNetwork, expected: Expected, rows: Rows) -> float:
         errors, known = 0.0, network.is_known.float()
         with torch.no_grad():
             for start in range(0, len(rows), _VALIDATED_AT_ONCE):
                 part = rows[start : start + _VALIDATED_AT_ONCE]
-                predicted = network(sheets_of(self.grades, part, expected.mean), self._courses(part), known)
-                errors += float(((predicted.clamp(0, 1).numpy() - self.grades.value[part]) ** 2).sum())
+                predicted = self._predicted(network, expected, part, known).clamp(0, 1).cpu()
+                errors += float(((predicted.numpy() - self.grades.value[part]) ** 2).sum())
         return float(np.sqrt(errors / len(rows)))

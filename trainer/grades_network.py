@@ -24,6 +24,10 @@ class SheetBatch(NamedTuple):
     weights: Tensor  # (2K * E,) float32
     starts: Tensor  # (2K * B,) int64
 
+    def to(self, device: torch.device) -> "SheetBatch":
+        """Return the same on a device."""
+        return SheetBatch(*(one.to(device) for one in self))
+
 
 class Expected(NamedTuple):
     """What courses' grades are expected to be, (n,) each."""
@@ -46,8 +50,8 @@ class GradesNetwork(nn.Module):
     def __init__(self, expected: Expected, features: Floats, dimensions: int, num_decays: int) -> None:
         super().__init__()
         (n, f), d, k = features.shape, dimensions, num_decays
-        self.features = torch.from_numpy(features)  # (n, f)
-        self.is_known = torch.from_numpy(expected.counts > 0).unsqueeze(1)  # (n, 1)
+        self.features = nn.Buffer(torch.from_numpy(features))  # (n, f)
+        self.is_known = nn.Buffer(torch.from_numpy(expected.counts > 0).unsqueeze(1))  # (n, 1)
         self.own = nn.ParameterDict({name: _normal(n, d, scale=0.05) for name in _VECTORS})
         self.text = nn.ParameterDict({name: _normal(f, d, scale=0.05) for name in _VECTORS})
         self.offset = nn.Parameter(torch.zeros(d))  # added to every history vector: the first dimension is the level
@@ -100,5 +104,5 @@ class GradesNetwork(nn.Module):
         """Return the arrays that serve."""
         course = self.course_arrays(self.is_known.float())
         alone = {name: value for name, value in self.named_parameters() if name in GradesNet.__dataclass_fields__}
-        found = {name: value.detach().numpy().copy() for name, value in {**alone, **course}.items()}
+        found = {name: value.detach().cpu().numpy().copy() for name, value in {**alone, **course}.items()}
         return GradesNet(decays=decays, shrinkage=np.array([shrinkage], np.float32), mean=mean, **found)

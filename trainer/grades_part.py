@@ -8,6 +8,7 @@ import numpy as np
 from recommender.grades import Grader, GradesNet
 from recommender.model import Text
 from schemas.events import AnyEvent
+from trainer.device import device_of
 from trainer.grades import Rows, grades_of
 from trainer.grades_baselines import Bias, best_option, predict
 from trainer.grades_fit import GradesFitter, features_of
@@ -47,7 +48,8 @@ def fit_grades(
     learnt, validation, tests = _parts(grades.occurred_us, int(middle), int(last))
     if not (len(learnt) and len(validation)):
         return GradesPart(None, {}, "the grades are of too few moments to learn from earlier ones")
-    fitter = GradesFitter(grades, features_of(text), seed, settings.train_threads, alive)
+    device = device_of(settings.train_device)
+    fitter = GradesFitter(grades, features_of(text), seed, settings.train_threads, alive, device)
     epochs, before = fitter.choose(learnt, validation), np.concatenate([learnt, validation])
     before.sort()
     bias = Bias(grades, before, best_option(Bias, grades, learnt, validation))

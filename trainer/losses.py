@@ -15,9 +15,10 @@ def binary_cross_entropy(logits: Tensor) -> Tensor:
 def softmax_among(logits: Tensor, forbidden: Tensor, taken: Tensor) -> Tensor:
     """Return the mean -log softmax of the course taken, column `taken`, (B,), among the S courses of (B, S) logits.
 
-    `forbidden`, (B, S), marks those that a learner does not choose among. The logits are overwritten.
+    `forbidden`: cells, `row * S + column`, of what learners do not choose among. The logits are overwritten.
     """
-    return functional.cross_entropy(logits.masked_fill_(forbidden, float("-inf")), taken)
+    logits.view(-1).index_fill_(0, forbidden, float("-inf"))
+    return functional.cross_entropy(logits, taken).float()
 
 
 def focal(logits: Tensor, gamma: float) -> Tensor:

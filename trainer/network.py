@@ -26,6 +26,10 @@ class HistoryBatch(NamedTuple):
     courses: Tensor  # (B, L) int64; 0 where there is none
     weights: Tensor  # (B, K, L) float32; 0 where there is none
 
+    def to(self, device: torch.device) -> "HistoryBatch":
+        """Return the same on a device."""
+        return HistoryBatch(self.courses.to(device), self.weights.to(device))
+
 
 class Towers(NamedTuple):
     """Vectors of B learners."""
@@ -90,6 +94,11 @@ class HistoryNeuMF(nn.Module):
         vectors, bias = (self.gmf_course, self.bias) if courses is None else self._of(courses)
         return torch.addmm(bias, towers.gmf * self.gmf_out, vectors.T)
 
+    def gmf_logits_of(self, towers: Towers, courses: Tensor) -> Tensor:
+        """Return the GMF logits of learner b with courses[b, p], (B, P)."""
+        query = (towers.gmf * self.gmf_out).unsqueeze(2)  # (B, d, 1)
+        return torch.bmm(self.gmf_course[courses], query).squeeze(2) + self.bias[courses]
+
     def _of(self, courses: Tensor) -> tuple[Tensor, Tensor]:
         return self.gmf_course[courses], self.bias[courses]
 
@@ -98,15 +107,13 @@ class HistoryNeuMF(nn.Module):
 
         The first layer is split: the learner's half once a learner, the course's half once a course.
         """
-        query = (towers.gmf * self.gmf_out).unsqueeze(2)  # (B, d, 1)
-        gmf = torch.bmm(self.gmf_course[courses], query).squeeze(2)  # (B, P)
         learner_half = towers.mlp @ self.w1_learner + self.b1  # (B, 128)
         course_half = (self.mlp_course @ self.w1_course)[courses]  # (B, P, 128)
         hidden = torch.relu(learner_half.unsqueeze(1) + course_half)
         hidden = torch.relu(hidden @ self.w2 + self.b2)  # (B, P, 64)
         hidden = torch.relu(hidden @ self.w3 + self.b3)  # (B, P, 32)
-        return gmf + hidden @ self.mlp_out + self.bias[courses]  # (B, P)
+        return self.gmf_logits_of(towers, courses) + hidden @ self.mlp_out  # (B, P)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the parameters as float32 arrays under the bundle's names."""
-        return {name: value.detach().numpy().copy() for name, value in self.named_parameters()}
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.named_parameters()}

@@ -15,13 +15,15 @@ from recommender.history import Learner
 from recommender.model import Floats
 from trainer.adam import Adam
 from trainer.baseline import Arrays, Baseline, cosines
-from trainer.fit import LAST_RATE, Plan, batches, make_deterministic, newest, trainable
+from trainer.device import device_of, make_deterministic
+from trainer.examples import ahead, batches
+from trainer.fit import LAST_RATE, Plan, newest, trainable
 from trainer.interactions import Interactions
 from trainer.known import Known
 from trainer.losses import binary_cross_entropy
 from trainer.metrics import gains_of
 from trainer.network import MLP_WIDTHS
-from trainer.sampling import draw_negatives, taken_rows
+from trainer.sampling import Taken, draw_negatives
 from trainer.settings import TrainerSettings
 from trainer.stopping import Validation
 
@@ -58,7 +60,7 @@ class TableNeuMF(nn.Module):
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the parameters by name."""
-        return {name: value.numpy().copy() for name, value in self.state_dict().items()}
+        return {name: value.cpu().numpy().copy() for name, value in self.state_dict().items()}
 
 
 class Training:
@@ -75,6 +77,8 @@ class Training:
         self.learners = np.unique(interactions.learner[self._rows])  # (m,)
         self.network = TableNeuMF(len(self.learners), len(interactions.course_ids), settings.train_dimensions)
         self._plan, rate = Plan.of(len(self._rows), settings), settings.train_learning_rate
+        self._device = device_of(settings.train_device)
+        self.network.to(self._device)
         self._adam = Adam(self.network.parameters(), rate, LAST_RATE * rate, self._plan.steps)
 
     def epochs(self) -> Iterator[int]:
@@ -86,20 +90,21 @@ class Training:
 
     def steps(self) -> Iterator[int]:
         """Train one epoch; yield the number of enrolments of each step."""
-        for batch in batches(self._rows, self._plan.batch, self._rng):
-            self._adam.step(self._loss(batch))
-            yield len(batch)
+        for owners, pairs in ahead(self._pairs()):
+            self._adam.step(binary_cross_entropy(self.logits(owners, pairs)))
+            yield len(owners)
 
-    def _loss(self, batch: NDArray[np.int64]) -> Tensor:
-        owners = self._interactions.learner[batch]
-        negatives = draw_negatives(taken_rows(self._taken, owners), self._settings.train_negatives, self._rng)
-        pairs = np.concatenate([self._interactions.course[batch][:, None], negatives], axis=1)  # (B, 1 + N)
-        return binary_cross_entropy(self.logits(owners, pairs))
+    def _pairs(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield the learners, (B,), and courses, (B, 1 + N), of each step; column 0 was taken, the rest are not."""
+        for batch in batches(self._rows, self._plan.batch, self._rng):
+            owners = self._interactions.learner[batch]
+            negatives = draw_negatives(Taken.of(self._taken, owners), self._settings.train_negatives, self._rng)
+            yield owners, np.concatenate([self._interactions.course[batch][:, None], negatives], axis=1)
 
     def logits(self, owners: NDArray[np.int64], courses: NDArray[np.int64]) -> Tensor:
         """Return the logits of learners, (B,), rows of the interactions, with courses, (B, P)."""
-        rows = np.searchsorted(self.learners, owners)
-        logits: Tensor = self.network(torch.from_numpy(rows), torch.from_numpy(courses))
+        rows = torch.from_numpy(np.searchsorted(self.learners, owners)).to(self._device)
+        logits: Tensor = self.network(rows, torch.from_numpy(courses).to(self._device))
         return logits
 
 
@@ -114,7 +119,7 @@ def best_epochs(known: Known) -> int:
     scores: list[float] = []
     for epoch in training.epochs():
         with torch.no_grad():
-            scores.append(ndcg_of(training.logits(owners, pairs).numpy()))
+            scores.append(ndcg_of(training.logits(owners, pairs).cpu().numpy()))
         if epoch - int(np.argmax(scores)) > settings.train_patience:
             break
     return int(np.argmax(scores)) + 1

@@ -68,6 +68,9 @@ class TrainerSettings(Connections):
     train_learning_rate: float = Field(
         default=2e-3, gt=0, le=1, description="Adam's first learning rate; it falls to 5 %."
     )
+    train_weight_decay: float = Field(
+        default=1e-5, ge=0, le=1, description="Weight decay: the part of a parameter that is added to its slope (L2)."
+    )
     train_max_targets: int = Field(
         default=1_000_000, ge=1_000, description="At most so many enrolments, the newest, are trained on."
     )
@@ -76,6 +79,9 @@ class TrainerSettings(Connections):
     )
     train_threads: int = Field(
         default=1, ge=1, description="Threads of a training: part of what fixes its digest; 2 were hardly faster."
+    )
+    train_device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where a training runs: auto is CUDA if there is some, else the CPU."
     )
     train_min_grades: int = Field(
         default=2_000, ge=100, description="Grades in the log needed before a model predicts grades, too."

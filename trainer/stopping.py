@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from trainer.histories import histories_of, padded
 from trainer.interactions import Interactions
 from trainer.network import HistoryNeuMF
-from trainer.sampling import draw_negatives, taken_rows
+from trainer.sampling import Taken, draw_negatives
 from trainer.settings import TrainerSettings
 from trainer.split import Split, evenly
 
@@ -44,11 +44,11 @@ class Validation:
         if not len(rows) or not settings.train_patience:
             return None
         rng = np.random.default_rng((seed, RIVALS))
-        own = taken_rows(taken, interactions.learner[rows])
+        own = Taken.of(taken, interactions.learner[rows])
         others = draw_negatives(own, RIVALS, rng)
         counts = np.asarray(taken.sum(axis=0), dtype=np.float64).ravel() + 1.0
         popular = rng.choice(len(counts), size=others.shape, p=counts / counts.sum())
-        rivals = np.where(own[np.arange(len(rows))[:, None], popular], others, popular)
+        rivals = np.where(own.holds(popular), others, popular)
         pairs = np.concatenate([interactions.course[rows][:, None], rivals], axis=1)
         return cls(interactions, rows, pairs, settings.train_patience)
 
@@ -68,10 +68,12 @@ class Validation:
     def _ndcg(self, network: HistoryNeuMF, decays: NDArray[np.float32]) -> float:
         gains = 0.0
         network.eval()
+        device = network.bias.device
         for start in range(0, len(self.rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            towers = network.towers(padded(histories_of(self.interactions, self.rows[part]), decays))
-            logits = network.logits(towers, torch.from_numpy(self.pairs[part])).numpy()  # (B, 1 + RIVALS)
+            histories = padded(histories_of(self.interactions, self.rows[part]), decays).to(device)
+            pairs = torch.from_numpy(self.pairs[part]).to(device)
+            logits = network.logits(network.towers(histories), pairs).cpu().numpy()  # (B, 1 + RIVALS)
             ranks = 1 + (logits[:, 1:] >= logits[:, :1]).sum(axis=1)
             gains += float(np.where(ranks <= _TOP, 1.0 / np.log2(1.0 + ranks), 0.0).sum())
         network.train()

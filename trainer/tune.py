@@ -47,6 +47,7 @@ def values_of(trial: optuna.Trial) -> Values:
         "train_negatives": trial.suggest_int("train_negatives", 1, 8),
         "train_softmax_negatives": trial.suggest_categorical("train_softmax_negatives", [512, 2_048, 8_192]),
         "train_dropout": trial.suggest_float("train_dropout", 0.0, 0.5),
+        "train_weight_decay": trial.suggest_float("train_weight_decay", 1e-7, 1e-3, log=True),
         "train_learning_rate": trial.suggest_float("train_learning_rate", 1e-3, 1.5e-2, log=True),
         "ease_lambda": trial.suggest_categorical("ease_lambda", [0.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
         "ease_decay": trial.suggest_float("ease_decay", 0.5, 1.0),

@@ -22,6 +22,15 @@ def test_steps_are_those_of_the_paper_with_a_falling_rate() -> None:
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-4)
 
 
+def test_weight_decay_is_a_part_of_the_loss() -> None:
+    decayed, explicit = (torch.nn.Parameter(torch.tensor([0.5, -1.5, 2.0])) for _ in range(2))
+    one, other = Adam([decayed], 0.1, 0.1, 4, weight_decay=0.3), Adam([explicit], 0.1, 0.1, 4)
+    for _ in range(4):
+        one.step((decayed**3).sum())
+        other.step((explicit**3).sum() + 0.15 * explicit.square().sum())
+    torch.testing.assert_close(decayed, explicit)
+
+
 def test_a_parameter_without_a_slope_stays() -> None:
     used, unused = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     Adam([used, unused], first=0.1, last=0.1, steps=1).step(used.sum())
