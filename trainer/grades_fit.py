@@ -38,8 +38,8 @@ _RATE: Final = 1e-3
 _PENALTY: Final = 1e-5
 """On the squared length of the courses' vectors."""
 
-_DROPPED: Final = 0.5
-"""Share of the courses that go without their own part in a step."""
+_DROPPED: Final = (0.1, 0.5)
+"""Least and greatest share of the courses that go without their own part in a step."""
 
 _VALIDATED_AT_ONCE: Final = 4_096
 
@@ -64,6 +64,18 @@ def expected_of(grades: Grades, rows: Rows, features: Floats) -> Expected:
     prior = features @ slopes
     mean = overall + prior + (above - prior) * trust
     return Expected((overall + prior).astype(np.float32), mean.astype(np.float32), counts)
+
+
+def dropped_of(grades: Grades, rows: Rows) -> float:
+    """Return the share of the courses that go without their own part: as many as are new, within bounds.
+
+    What is new is told by the newest half of the grades: of courses in which the other half has none. Where all courses
+    are known, they would only be kept from being learnt.
+    """
+    moments, course = grades.occurred_us[rows], grades.course[rows]
+    is_late = moments >= np.median(moments)
+    share = 1.0 - np.isin(course[is_late], course[~is_late]).mean()
+    return float(np.clip(share, *_DROPPED))
 
 
 def sheets_of(grades: Grades, rows: Rows, mean: Floats) -> SheetBatch:
@@ -118,7 +130,7 @@ class GradesFitter:
         """Yield the training's RMSE, the network and the expected grades after each epoch."""
         make_deterministic(self.seed, self.threads)
         rng = np.random.default_rng(self.seed)
-        expected = expected_of(self.grades, rows, self.features)
+        expected, dropped = expected_of(self.grades, rows, self.features), dropped_of(self.grades, rows)
         network = GradesNetwork(expected, self.features, DIMENSIONS, len(DECAYS)).to(self.device)
         size = min(_BATCH, max(len(rows) // _FEWEST_STEPS, 1))
         adam = Adam(network.parameters(), _RATE, LAST_RATE * _RATE, EPOCHS * -(-len(rows) // size))
@@ -126,7 +138,7 @@ class GradesFitter:
             shuffled, errors = rng.permutation(rows), 0.0
             for start in range(0, len(rows), size):
                 part = shuffled[start : start + size]
-                drawn = torch.from_numpy(rng.random((len(self.features), 1)) >= _DROPPED)
+                drawn = torch.from_numpy(rng.random((len(self.features), 1)) >= dropped)
                 kept = (network.is_known & drawn.to(self.device)).float()
                 value = torch.from_numpy(self.grades.value[part]).to(self.device)
                 error = ((self._predicted(network, expected, part, kept) - value) ** 2).mean()

@@ -89,7 +89,8 @@ class Known:
 
     def _weights(self, settings: TrainerSettings, until_us: int) -> Ease:
         rows = newest(self.interactions, self.interactions.before(until_us), settings.train_max_targets)
-        return fit_item_item(self.interactions, rows, self.interactions.taken_before(until_us), settings)
+        taken = self.interactions.taken_before(until_us)
+        return fit_item_item(self.interactions, rows, taken, settings, self.seed)
 
 
 def _in_silence(_done: float) -> None:

@@ -29,6 +29,6 @@ def fit_model(
     """
     neumf = fit_neumf(interactions, settings, seed, progress, until_us, epochs, validation)
     rows = newest(interactions, interactions.before(until_us), settings.train_max_targets)
-    ease = fit_item_item(interactions, rows, interactions.taken_before(until_us), settings)
+    ease = fit_item_item(interactions, rows, interactions.taken_before(until_us), settings, seed, lambda: progress(1.0))
     index, taken = Index.build(neumf).to_bytes(), interactions.anybody_took(until_us)
     return Model(interactions.course_ids, text, blend, neumf, ease, index, taken=taken)

@@ -96,7 +96,12 @@ class TrainerSettings(Connections):
         default=1.0, ge=0, description="What the next course counts in the item-item weights, beside EASE."
     )
     ease_max_courses: int = Field(
-        default=12_000, ge=2, description="EASE covers the most popular courses only; memory grows with the square."
+        default=12_000,
+        ge=2,
+        description="Item-item weights are exact up to so many courses, with memory for their square.",
+    )
+    ease_rank: int = Field(
+        default=128, ge=1, le=4_096, description="Rank of the item-item weights beyond EASE_MAX_COURSES courses."
     )
     ease_neighbours: int = Field(
         default=200, ge=0, description="Item-item weights kept a course, the largest by absolute value; 0: all."

@@ -10,7 +10,7 @@ from recommender.history import Learner
 from tests.unit.trainer.test_contenders import known, learners, listed, model_of
 from trainer.baseline import validated
 from trainer.ials import WEIGHTS, Weights, solve
-from trainer.itemknn import ItemKNN
+from trainer.itemknn import SHRINKAGE, ItemKNN
 from trainer.neumf_id import NeuMFById
 from trainer.svd import PureSVD, components_of
 
@@ -27,14 +27,29 @@ def histories(own: list[Learner]) -> np.ndarray:
     return np.array([[float(course_id in learner.taken) for course_id in ids] for learner in own])
 
 
-def test_itemknn_adds_cosines() -> None:
-    matrix, own = taken(), learners()[:3]
-    unit = matrix / np.linalg.norm(matrix, axis=0)
-    cosine = unit.T @ unit
-    np.fill_diagonal(cosine, 0.0)
-    model = model_of("itemknn")
+def shrunk_cosines() -> np.ndarray:
+    matrix = taken() * np.log1p(taken().shape[1] / (1 + taken().sum(axis=1)))[:, None]
+    lengths = np.linalg.norm(matrix, axis=0)
+    cosines: np.ndarray = matrix.T @ matrix / (np.outer(lengths, lengths) + SHRINKAGE)
+    np.fill_diagonal(cosines, 0.0)
+    return cosines
+
+
+def test_itemknn_adds_shrunk_cosines() -> None:
+    own, model = learners()[:3], model_of("itemknn")
     assert isinstance(model, ItemKNN)
-    np.testing.assert_allclose(model.score(own), histories(own) @ cosine, rtol=1e-4)
+    np.testing.assert_allclose(model.score(own), histories(own) @ shrunk_cosines(), rtol=1e-4)
+
+
+def test_itemknn_asks_the_neighbours_of_the_course_to_be_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of what is in the history: a popular course is near to everything, yet near to itself is little."""
+    monkeypatch.setattr("trainer.itemknn.NEIGHBOURS", 3)
+    own, model, cosines = learners()[:3], ItemKNN(), shrunk_cosines()
+    model.fit(known())
+    kept = np.array([model.alike(course) for course in range(len(cosines))])
+    assert ((kept > 0).sum(axis=1) == 3).all()
+    assert np.where(kept > 0, cosines, 1.0).min(axis=1) == pytest.approx(np.sort(cosines, axis=1)[:, -3], rel=1e-4)
+    np.testing.assert_allclose(model.score(own), histories(own) @ kept.T, rtol=1e-4)
 
 
 def test_svd_projects_histories_on_the_main_directions() -> None:

@@ -1,5 +1,6 @@
 """Grades as arrays, and the network that is trained on them: what stood before, and nothing of what came later."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from recommender.grades import Grader, sheet_of
 from schemas.events import Graded, Rated
 from tests.grade_school import courses, grades
 from trainer.grades import Grades, grades_of
-from trainer.grades_fit import GradesFitter, expected_of, features_of, sheets_of
+from trainer.grades_fit import GradesFitter, dropped_of, expected_of, features_of, sheets_of
 from trainer.text import text_model
 
 CATALOGUE = {course.course_id: course for course in courses()}
@@ -121,3 +122,16 @@ def test_a_course_without_grades_is_expected_to_be_like_those_with_its_text() ->
     mean = expected_of(found, np.arange(40), features).mean
     assert mean[0] < mean[2] < mean[3] < mean[1]
     assert mean[0] == pytest.approx(0.2, abs=0.05)
+
+
+def test_courses_go_without_their_own_part_as_often_as_new_ones_come() -> None:
+    """Each year new courses, or the same ones, or every fourth a new one."""
+
+    def dropped(course_of: Callable[[int], int]) -> float:
+        events = [graded(f"u{i}", f"c{course_of(i)}", i, 50) for i in range(80)]
+        found = grades_of(events, [f"c{number}" for number in range(80)])
+        return dropped_of(found, np.arange(len(found)))
+
+    assert dropped(lambda i: i // 4) == 0.5
+    assert dropped(lambda i: i % 4) == 0.1
+    assert dropped(lambda i: i if i >= 40 and i % 4 == 0 else i % 4) == pytest.approx(0.25)
