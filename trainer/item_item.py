@@ -40,6 +40,7 @@ def fit_item_item(
     ridge = settings.ease_lambda or ridge_of(taken.nnz)
     before = decayed_rows(histories_of(interactions, rows), settings.ease_decay, num_courses)
     data = taken.astype(np.float64), before, interactions.course[rows]
+    blocks: Iterable[Doubles | Floats]
     if num_courses <= settings.ease_max_courses:
         blocks = _exact(*data, ridge, settings.ease_next_weight)
         kept = settings.ease_neighbours or num_courses

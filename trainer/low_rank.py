@@ -50,7 +50,8 @@ class Weights(NamedTuple):
     def of(cls, left: Doubles, right: Doubles, first: csr_array, second: csr_array) -> "Weights":
         """Return the weights of these factors, `first` by learners, as float32."""
         by_course = first.T.tocsr()
-        return cls(*(one.astype(np.float32) for one in (left, right, by_course, second)))
+        factors = left.astype(np.float32), right.astype(np.float32)
+        return cls(*factors, by_course.astype(np.float32), second.astype(np.float32))
 
     def rows(self, part: slice) -> Floats:
         """Return these rows, (b, n); what stands on the diagonal means nothing."""
