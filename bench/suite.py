@@ -67,14 +67,14 @@ def _of_the_last_tenth(models: str) -> str:
     return _evaluated("mars_en", "--protocol temporal", models)
 
 
-def _ablations(name: str, where: str, evaluated: str, minutes: float, limit: int) -> Bench:
-    """Return the ablations on a folder; all in one part, so that the whole models are trained once."""
+def _ablations(name: str, where: str, evaluated: str, ablated: str, minutes: float, limit: int) -> Bench:
+    """Return ablations on a folder; all in one part, so that the whole models are trained once."""
     return Bench(
         name, "ablation", f"What the parts are worth: {where}",
         "The network alone and the served blend with one part left out or one setting changed, on the same tests with "
         "the same seed: the change is the variant's value minus the whole model's, paired by test, its interval by "
         "drawing learners. One that holds 0 shows no difference; another seed might.",
-        (Part("all", f"{evaluated} --ablate all", minutes, limit),),
+        (Part("all", f"{evaluated} --ablate {ablated}", minutes, limit),),
     )  # fmt: skip
 
 
@@ -180,8 +180,8 @@ SUITE: Final = (
             Part("seed", "bench catalogue {data}/seed_csv", 1),
         ),
     ),
-    _ablations("ablation_mars", "MARS", _of_mars("neumf,hybrid"), 6, 5_000),
-    _ablations("ablation_coco", "COCO, one fit", _of_coco("neumf,hybrid", 0), 25, 1_000),
+    _ablations("ablation_mars", "MARS", _of_mars("neumf,hybrid"), "all", 8, 5_000),
+    _ablations("ablation_coco", "COCO, one fit", _of_coco("hybrid", 0), "network,item_item,next,content,fit", 9, 2_500),
     Bench(
         "training",
         "training",
