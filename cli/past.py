@@ -14,7 +14,7 @@ from api.lookup import Lookup
 from api.shared import SharedCache
 from recommender.recommend import Recommender
 from recommender.resort import Filters
-from recommender.shared import newest, popular, trending
+from recommender.shared import cold, newest, popular, trending
 from recommender.sketch import sketches_of
 from schemas.candidates import STRATEGIES, CandidateList, Version
 from schemas.cards import Card, card_of
@@ -31,7 +31,7 @@ class _Shared(SharedCache):
     """Shared lists and cards as of then, in memory."""
 
     def __init__(self, recommender: Recommender, catalogue: Mapping[str, Course], version: Version, us: int) -> None:
-        found = {"popular": popular, "trending": trending, "latest": newest}
+        found = {"popular": popular, "trending": trending, "latest": newest, "cold": cold}
         self._facets: dict[str, dict[str, list[CandidateList]]] = {}
         for kind, ranked in found.items():
             facets = self._facets[kind] = {}

@@ -150,8 +150,8 @@ def _tower(prepared: Collaborative, own: Vectors, universe: Universe, window: Wi
     ages = np.cumsum(known, axis=1) - known
     reach = int(np.count_nonzero(ages <= NEWEST, axis=1).max())
     known, ages, courses = known[:, :reach], ages[:, :reach], window.courses[:, :reach]
-    powers = np.power(neumf.decays, np.arange(NEWEST + 1)[:, None], dtype=np.float32)  # (ages, K)
-    powers[NEWEST] = 0.0  # of age -1, too: nothing makes the newest entry younger
+    powers = np.power(neumf.decays, np.arange(max(reach, NEWEST) + 1)[:, None], dtype=np.float32)  # (ages, K)
+    powers[NEWEST:] = 0.0  # of age -1, too: nothing makes the newest entry younger
     weights = (window.weights[:, :reach] * known)[:, None]  # (B, 1, R)
     at_age, younger = (weights * powers[one].transpose(0, 2, 1) for one in (ages, ages - 1))  # (B, K, R)
     shares = _without(at_age, younger, known[:, None])  # (B, K, R, R)

@@ -18,7 +18,7 @@ from schemas.candidates import STRATEGIES, unpack_candidates
 from schemas.courses import Course, encode_course
 from schemas.errors import NotReadyError
 from schemas.events import Clicked, Erased, Feedback, LearnerEvent, ProfileUpdated, Searched, Viewed
-from schemas.keys import SHARED_META, SHARED_POPULAR, ShardKeys
+from schemas.keys import SHARED_COLD, SHARED_META, ShardKeys
 from schemas.topics import COURSES, LEARNER_EVENTS
 from stream.digest import DigestResult, digest_as_of, live_digest
 from stream.past import past_of
@@ -112,7 +112,7 @@ async def _catalogue_epoch(client: Client, user_id: str) -> int | None:
 
 async def ask_all(tools: Tools, api: httpx.Client) -> dict[tuple[str, str], dict[str, Any]]:
     """Ask the API for every learner's lists, once it has seen the shared lists that stand."""
-    packed: Any = await tools.client.hget(SHARED_POPULAR, "")
+    packed: Any = await tools.client.hget(SHARED_COLD, "")
     made_us = unpack_candidates(packed).generated_us
 
     async def is_seen() -> bool:

@@ -101,6 +101,22 @@ def test_what_is_lost_of_histories_longer_than_the_window() -> None:
         check_lost(Recommender(prepare(own), {}, popularity_of({})), learner)
 
 
+def test_causes_of_long_histories_are_those_of_each_learner_alone() -> None:
+    model = make_model(3 * MAX_CAUSES, 1)
+    known, new = ([f"{kind}{i:02d}" for i in range(MAX_CAUSES)] for kind in ("c", "new"))
+    catalogue = {course: Course(course_id=course, title="sql law") for course in new}
+    recommender = Recommender(prepare(model), catalogue, popularity_of({}))
+    mixed = [course for pair in zip(known, new, strict=True) for course in pair]
+    learners = [
+        Learner(tuple(Entry(course, 1.0, i, bytes(16)) for i, course in enumerate(taken)), frozenset(taken))
+        for taken in (known, mixed)
+    ]
+    together, alone = recommender.recommend(learners), [recommender.recommend([one])[0] for one in learners]
+    for one, other in zip(together, alone, strict=True):
+        assert one.causes == other.causes
+        assert [(c.course_id, c.cause) for c in one.candidates] == [(c.course_id, c.cause) for c in other.candidates]
+
+
 def check_lost(recommender: Recommender, learner: Learner) -> None:
     """Compare what is lost of some courses' scores with what a learner without the entry has."""
     universe = recommender.universe
