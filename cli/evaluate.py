@@ -85,6 +85,8 @@ def evaluate(
 
 def _cell(metrics: dict[str, float], name: str) -> str:
     """Return a metric with its interval, if it has one."""
+    if name not in metrics:
+        return "–"
     if f"{name}_low" not in metrics:
         return f"{metrics[name]:.3f}"
     return f"{metrics[name]:.3f} [{metrics[f'{name}_low']:.3f}, {metrics[f'{name}_high']:.3f}]"

@@ -69,14 +69,14 @@ def _ranking(found: Predicted) -> dict[str, float]:
     """Return HR@10 and NDCG@10 of each learner's courses in the order of the predictions, averaged over learners.
 
     A hit: the course with the best grade is among the first ten; only of learners with more than ten courses, it is
-    certain for others. The gain of NDCG is the grade. Ties of predictions are in the worst order.
+    certain for others, and absent if there are only those. The gain of NDCG is the grade. Ties are in the worst order.
     """
     order = np.lexsort((found.actual, -found.predicted, found.owners))
     actual = np.split(found.actual[order], np.flatnonzero(np.diff(found.owners[order])) + 1)
     gains = [ndcg(one) for one in actual if len(one) > 1 and one.any()]
     hits = [one[:TOP].max() == one.max() for one in actual if len(one) > TOP]
-    return {f"hr@{TOP}": float(np.mean(hits or 0)), f"ndcg@{TOP}": float(np.mean(gains or 0)),
-            "learners_hr": len(hits), "learners_ndcg": len(gains)}  # fmt: skip
+    means = {f"{name}@{TOP}": float(np.mean(one)) for name, one in (("hr", hits), ("ndcg", gains)) if one}
+    return {**means, "learners_hr": len(hits), "learners_ndcg": len(gains)}
 
 
 def ndcg(grades: Doubles) -> float:

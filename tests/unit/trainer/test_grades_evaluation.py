@@ -95,6 +95,7 @@ def test_metrics_worked_by_hand() -> None:
     best = 0.8 + 0.5 / np.log2(3)
     assert metrics["ndcg@10"] == pytest.approx((0.5 + 0.8 / np.log2(3)) / best, abs=1e-6)
     assert (metrics["learners_ndcg"], metrics["learners_hr"]) == (1, 0)
+    assert "hr@10" not in metrics
 
 
 def test_a_hit_is_the_best_course_within_ten_and_ties_are_lost() -> None:
