@@ -100,7 +100,10 @@ def _of_grades(_bench: str, answer: Answer) -> str:
     if best not in gains:
         return f"{said}; the best other is `{best}`, {short(others[best])}."
     gain, low, high = (100 * gains[best][end] for end in ("rmse", "low", "high"))
-    return f"{said}, {gain:.1f} % [{low:.1f}, {high:.1f}] below the best other (`{best}`, {short(others[best])})."
+    where = "below"
+    if gain < 0:
+        gain, low, high, where = -gain, -high, -low, "above"
+    return f"{said}, {gain:.1f} % [{low:.1f}, {high:.1f}] {where} the best other (`{best}`, {short(others[best])})."
 
 
 def _of_catalogue(_bench: str, answer: Answer) -> str:

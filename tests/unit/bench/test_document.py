@@ -60,6 +60,9 @@ def test_grades_say_what_is_gained() -> None:
     gains = {name: {"rmse": 0.105, "low": 0.1, "high": 0.11} for name in ("bias", "svd")}
     said = claim("grades", "grades_oulad", {"models": models, "gains": gains})
     assert said == "`grades`: RMSE .170 [.120, .220], 10.5 % [10.0, 11.0] below the best other (`svd`, .190)."
+    gains["svd"] = {"rmse": -0.02, "low": -0.03, "high": 0.01}
+    said = claim("grades", "grades_oulad", {"models": models, "gains": gains})
+    assert said.endswith(", 2.0 % [-1.0, 3.0] above the best other (`svd`, .190).")
 
 
 def test_ablations_are_worse_better_or_not_told_apart() -> None:
