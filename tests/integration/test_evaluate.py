@@ -72,7 +72,7 @@ def test_grades_are_predicted_with_a_report(tmp_path: Path) -> None:
     found = json.loads(answer.read_text())
     assert (found["protocol"], list(found["models"]), found["refits"]) == ("grades", ["grades", "bias"], 1)
     assert found["models"]["grades"]["rmse"] < found["models"]["bias"]["rmse"]
-    assert set(found["models"]["grades"]) >= {"rmse", "mae", "hr@10", "ndcg@10", "rmse_low", "rmse_high", "tests"}
+    assert set(found["models"]["grades"]) >= {"rmse", "mae", "ndcg@10", "rmse_low", "rmse_high", "tests"}
     assert "grades" in (report / "evaluation.html").read_text()
 
 
