@@ -35,7 +35,7 @@ class _Uuid(AbstractType[UUID]):  # type: ignore[misc]  # the client is not type
         return UUID(bytes=data.read(16))
 
 
-class _TopicResponse(Response):  # type: ignore[misc]
+class _TopicResponse(Response):  # type: ignore[misc]  # the client is not typed
     API_KEY = _METADATA
     API_VERSION = _VERSION
     SCHEMA = Schema(
@@ -80,7 +80,7 @@ class _TopicResponse(Response):  # type: ignore[misc]
     )
 
 
-class _TopicRequestStruct(RequestStruct):  # type: ignore[misc]
+class _TopicRequestStruct(RequestStruct):  # type: ignore[misc]  # the client is not typed
     FLEXIBLE_VERSION = True
     API_KEY = _METADATA
     API_VERSION = _VERSION
@@ -93,7 +93,7 @@ class _TopicRequestStruct(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _TopicRequest(Request[_TopicRequestStruct]):  # type: ignore[misc]
+class _TopicRequest(Request[_TopicRequestStruct]):  # type: ignore[misc]  # the client is not typed
     API_KEY = _METADATA
 
     def __init__(self, topic: str) -> None:

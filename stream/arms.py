@@ -1,20 +1,18 @@
 """Models of an experiment's arms: loaded beside the live one, and whose lists are made with which."""
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from recommender.universe import Prepared
 from schemas.control import ControlState
 from schemas.errors import BundleError
 from schemas.experiments import ArmModelRefused, Experiment, arm_of
+from stream.attempts import Attempts
 
 logger: Final = logging.getLogger(__name__)
 
-FIRST_RETRY_S: Final = 2.0
-LONGEST_RETRY_S: Final = 300.0
 TRIES: Final = 5
 """Attempts at a model within half a minute, each after twice the time; then it is refused for all workers and for good:
 an arm whose lists are made now with this model and now with that one would tell nothing."""
@@ -77,20 +75,13 @@ def split_of(state: ControlState, model_epoch: int, loaded: Set[str]) -> Split:
     return Split(running, running.versions & loaded, left)
 
 
-class _Attempts(NamedTuple):
-    """How often a model could not be loaded, and when it is tried again."""
-
-    failed: int = 0
-    next_at: float = 0.0
-
-
 class ArmModels:
     """The models that the experiment that runs names, as far as `prepare` can load them."""
 
     def __init__(self, prepare: Callable[[str], Awaitable[Prepared]], refuse: Refuse | None) -> None:
         self._prepare = prepare
         self._refuse = refuse
-        self._attempts: dict[str, _Attempts] = {}
+        self._attempts: dict[str, Attempts] = {}
         self.prepared: Mapping[str, Prepared] = {}
 
     async def follow(self, state: ControlState, may_refuse: bool) -> None:
@@ -99,16 +90,14 @@ class ArmModels:
         self.prepared = {version: one for version, one in self.prepared.items() if version in versions}
         self._attempts = {version: one for version, one in self._attempts.items() if version in versions}
         for version in sorted(versions - self.prepared.keys()):
-            attempts = self._attempts.get(version, _Attempts())
-            if state.experiment and time.monotonic() >= attempts.next_at:
-                await self._take(state.experiment.record.name, version, attempts.failed, may_refuse)
+            if state.experiment and self._attempts.get(version, Attempts()).is_due:
+                await self._take(state.experiment.record.name, version, may_refuse)
 
-    async def _take(self, experiment: str, version: str, failed: int, may_refuse: bool) -> None:
+    async def _take(self, experiment: str, version: str, may_refuse: bool) -> None:
         try:
             self.prepared = {**self.prepared, version: await self._prepare(version)}
         except BundleError as error:
-            pause_s = min(FIRST_RETRY_S * 2**failed, LONGEST_RETRY_S)
-            self._attempts[version] = _Attempts(failed + 1, time.monotonic() + pause_s)
-            if self._refuse and may_refuse and failed + 1 >= TRIES:
+            attempts = self._attempts[version] = self._attempts.get(version, Attempts()).after_failure()
+            if self._refuse and may_refuse and attempts.failed >= TRIES:
                 logger.error("ALARM: learners of arms with %s in %s are given the live model", version, experiment)
                 await self._refuse(ArmModelRefused(experiment=experiment, version=version, reason=str(error)))

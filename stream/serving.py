@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,12 +18,9 @@ from schemas.control import ControlState, ModelPublished
 from schemas.courses import Course
 from schemas.errors import BundleError
 from stream.arms import NOBODY, ArmModels, Refuse, Split, split_of
+from stream.attempts import Attempts
 
 logger: Final = logging.getLogger(__name__)
-
-FIRST_RETRY_S: Final = 2.0
-LONGEST_RETRY_S: Final = 300.0
-"""A bundle that can't be loaded is tried again after so long, each time twice as long as before, up to this."""
 
 
 class ListModel(NamedTuple):
@@ -81,8 +77,7 @@ class ServingRoom:
         self._model_epoch, self._version = -1, ""
         self._arms = ArmModels(self._prepare, refuse)
         self._refused_epoch = -1
-        self._retry_s = FIRST_RETRY_S
-        self._retry_at = 0.0
+        self._attempts = Attempts()  # at the model of that epoch
         self.current: Serving | None = None
         self.load_failures = 0
         self.is_loading = False
@@ -133,7 +128,7 @@ class ServingRoom:
         state = self._control.state
         if not state.model_version or state.model_epoch == self._model_epoch:
             return
-        if state.model_epoch == self._refused_epoch and time.monotonic() < self._retry_at:
+        if state.model_epoch == self._refused_epoch and not self._attempts.is_due:
             return
         if await self._take(state.model_epoch, state.model_version):
             return
@@ -167,8 +162,8 @@ class ServingRoom:
 
     def _wait_longer(self, epoch: int) -> None:
         """Put off the next attempt at a model that was refused."""
-        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S) if epoch == self._refused_epoch else FIRST_RETRY_S
-        self._refused_epoch, self._retry_at = epoch, time.monotonic() + self._retry_s
+        before = self._attempts if epoch == self._refused_epoch else Attempts()
+        self._refused_epoch, self._attempts = epoch, before.after_failure()
 
     async def _fall_back(self, state: ControlState) -> None:
         """Take the newest earlier model that can be loaded, under the epoch that it was live with."""

@@ -13,7 +13,7 @@ from adapters.object_store import CACHED
 from deploy.ports import free_port
 from schemas.errors import BundleError, ConfigurationError
 from schemas.manifest import MANIFEST_NAME, Manifest, verify
-from stream import serving
+from stream import attempts
 from tests.models import going_live, write_bundle
 from tests.object_store import Bucket, running_bucket
 from tests.unit.stream.test_serving import House, is_of
@@ -166,7 +166,7 @@ async def test_while_the_store_is_away_the_old_model_stays(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(attempts, "FIRST_RETRY_S", 0.0)
     first, second = published(store, tmp_path, 1), published(store, tmp_path, 2)
     house = House(tmp_path, elsewhere(bucket, tmp_path))
     house.decide(*going_live(first))

@@ -13,7 +13,7 @@ from adapters.bundles import BundleStore
 from schemas.control import ControlRecord, ControlState, ModelPromoted, ModelPublished, ModelRolledBack, encode_control
 from schemas.courses import Course
 from schemas.experiments import Arm, ArmModelRefused, ExperimentEnded, ExperimentStarted, arm_of
-from stream import arms, serving
+from stream import attempts
 from stream.arms import TRIES, split_of
 from stream.serving import Serving, ServingRoom
 from tests.models import going_live, small_model
@@ -60,8 +60,7 @@ def with_room(house: House) -> House:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Have a clock that is moved by hand."""
     now = [1_000.0]
-    for module in (arms, serving):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 

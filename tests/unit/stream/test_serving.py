@@ -19,7 +19,7 @@ from schemas.control import ControlRecord, Genesis, ModelRolledBack, encode_cont
 from schemas.courses import Course, encode_course
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.topics import CONTROL, COURSES
-from stream import serving
+from stream import attempts
 from stream.serving import Serving, ServingRoom
 from tests.models import COURSES as CATALOGUE
 from tests.models import going_live, small_model, store_bundle
@@ -164,7 +164,7 @@ async def test_a_model_is_at_home_where_a_tenth_of_its_courses_are(house: House)
 async def test_a_bundle_that_comes_late_is_taken_when_it_is_there(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(attempts, "FIRST_RETRY_S", 0.0)
     manifest = house.publish(1)
     hidden = house.store.parent / "hidden"
     (house.store / manifest.version).rename(hidden)
@@ -180,7 +180,7 @@ async def test_a_bundle_that_is_refused_is_tried_ever_more_seldom_and_another_at
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1_000.0]
-    monkeypatch.setattr(serving, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     house.decide(*going_live(house.publish(1)))
     shutil.rmtree(house.store / "m-1")
     tried_at: list[float] = []
@@ -198,7 +198,7 @@ async def test_a_bundle_that_is_refused_is_tried_ever_more_seldom_and_another_at
 async def test_after_a_restart_the_model_that_was_live_before_takes_the_place_of_one_that_is_gone(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(attempts, "FIRST_RETRY_S", 0.0)
     epochs = [await house.promote(seed) for seed in (1, 2, 3, 4)]
     hidden = house.store.parent / "hidden"
     (house.store / "m-4").rename(hidden)
