@@ -16,15 +16,15 @@ from cli.app import run
 from deploy.ports import free_port
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
-from schemas.events import AnyEvent, Enrolled, Erased
+from schemas.events import Enrolled, Erased
 from schemas.experiments import Arm, Experiment, ExperimentStarted, arm_of
 from stream.refresh import learner_from, read
 from stream.replay import rebuild
 from stream.view import ShardView
-from tests.api_server import running_api, token, until
+from tests.api_server import running_api, until
 from tests.integration.campus import expect_owners
 from tests.integration.test_cli import answer_of
-from tests.integration.workers import System, connected, running_system, send, shard_of_user
+from tests.integration.workers import System, connected, running_system, shard_of_user, show_commands, take_in
 from tests.models import COURSES, going_live, small_model, store_bundle
 
 USERS = [f"learner {i}" for i in range(30)]
@@ -55,29 +55,15 @@ def api(system: System) -> Iterator[httpx.Client]:
 @pytest.fixture(autouse=True)
 def _found(system: System, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands find the system."""
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", system.stack.bootstrap_servers)
     monkeypatch.setenv("REDIS_URL", system.stack.redis_url)
     monkeypatch.setenv("BUNDLE_URL", str(system.bundles))
-    monkeypatch.setenv("COURSESTREAM_API_URL", str(api.base_url))
-    monkeypatch.setenv("COURSESTREAM_TOKEN", token("tester", "operator"))
-
-
-def publish(system: System, *events: AnyEvent) -> None:
-    """Publish events, and wait until state and lists hold them."""
-
-    async def work() -> None:
-        async with connected(system) as (client, producer):
-            for event in events:
-                await send(producer, event)
-            await system.caught_up(client)
-
-    asyncio.run(work())
+    show_commands(monkeypatch, system, api)
 
 
 def enrol_everybody(system: System, course_id: str) -> None:
     """Enrol all learners, now."""
     at = time.time()
-    publish(
+    take_in(
         system, *(Enrolled(event_id=f"{u} {course_id}", user_id=u, course_id=course_id, occurred_at=at) for u in USERS)
     )
 
@@ -260,9 +246,9 @@ def _an_erased_learner_is_gone_and_stays_away(
 ) -> None:
     """Erase somebody who is in none of the lists looked at later."""
     user = next(user for i in range(99) if arm_of(user := f"gone {i}", _started(epoch)).name == "new")
-    publish(system, Enrolled(event_id=user, user_id=user, course_id="c00", occurred_at=time.time() - 60))
+    take_in(system, Enrolled(event_id=user, user_id=user, course_id="c00", occurred_at=time.time() - 60))
     assert given(api, user)["model_version"] == "m-2"
-    publish(system, Erased(event_id=f"{user} erased", user_id=user, occurred_at=time.time()))
+    take_in(system, Erased(event_id=f"{user} erased", user_id=user, occurred_at=time.time()))
 
     async def left() -> int:
         async with connected(system) as (client, _):

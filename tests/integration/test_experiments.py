@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from cli.app import run
-from schemas.events import AnyEvent, Clicked, Enrolled, Erased
+from schemas.events import Clicked, Enrolled, Erased
 from schemas.experiments import Figures
 from stream.replay import rebuild
-from tests.api_server import running_api, token, until
+from tests.api_server import running_api, until
 from tests.integration.campus import Tools, expect_owners
 from tests.integration.test_cli import answer_of
 from tests.integration.test_quality import put_list
-from tests.integration.workers import System, connected, running_system, send, shard_of_user
+from tests.integration.workers import System, connected, running_system, shard_of_user, show_commands, take_in
 
 USERS = [f"learner {i}" for i in range(40)]
 NEVER_SHOWN = "never shown"
@@ -40,9 +40,7 @@ def api(system: System) -> Iterator[httpx.Client]:
 @pytest.fixture(autouse=True)
 def _found(system: System, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands find the system."""
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", system.stack.bootstrap_servers)
-    monkeypatch.setenv("COURSESTREAM_API_URL", str(api.base_url))
-    monkeypatch.setenv("COURSESTREAM_TOKEN", token("tester", "operator"))
+    show_commands(monkeypatch, system, api)
 
 
 def given(api: httpx.Client, user_id: str, **query: str) -> dict[str, Any]:
@@ -71,18 +69,6 @@ def counted(api: httpx.Client, wanted: ByArm) -> None:
     until(lambda: figures(api) == wanted, 30)
     time.sleep(1.5)
     assert figures(api) == wanted
-
-
-def publish(system: System, *events: AnyEvent) -> None:
-    """Publish events, and wait until the state holds them."""
-
-    async def work() -> None:
-        async with connected(system) as (client, producer):
-            for event in events:
-                await send(producer, event)
-            await system.caught_up(client)
-
-    asyncio.run(work())
 
 
 def enrolled(user_id: str, course_id: str, occurred_at: float | None = None) -> Enrolled:
@@ -117,7 +103,7 @@ def restart(system: System) -> None:
         system.start(worker_id)
     until(lambda: all(map(system.is_ready, system.processes)), 90)
     asyncio.run(expect_owners(system))
-    publish(system)
+    take_in(system)
 
 
 def test_an_experiment_from_its_start_to_its_end(
@@ -137,7 +123,7 @@ def test_an_experiment_from_its_start_to_its_end(
 
     events = [event for user in USERS for event in (clicked(user, "k03"), clicked(user, "k04"), enrolled(user, "k00"))]
     late = enrolled(USERS[0], "k05", occurred_at=1_700_000_000)
-    publish(system, *events, late, enrolled(NEVER_SHOWN, "k00"))
+    take_in(system, *events, late, enrolled(NEVER_SHOWN, "k00"))
     first = {arm: Figures(size, size, 2 * size, size, size, size * (arm == "hybrid")) for arm, size in sizes.items()}
     counted(api, first)
     (compared,) = experiment_of(api)["comparisons"]
@@ -165,11 +151,11 @@ def _nothing_counts_twice(
     system: System, api: httpx.Client, arms: dict[str, str], events: list[Enrolled], first: ByArm
 ) -> None:
     """The same events again, and a replay, add nothing; over workers that were killed a learner keeps arm and test."""
-    publish(system, *events)
+    take_in(system, *events)
     asyncio.run(rebuild(system.connections))
     counted(api, first)
     restart(system)
-    publish(system, *(enrolled(user_id, "k40") for user_id in USERS))
+    take_in(system, *(enrolled(user_id, "k40") for user_id in USERS))
     assert {user_id: given(api, user_id)["arm"] for user_id in USERS} == arms
     until(lambda: all(figures(api)[arm].lists == 2 * one.lists for arm, one in first.items()), 30)
     time.sleep(1.5)
@@ -181,7 +167,7 @@ def _nothing_counts_twice(
 def _who_is_erased_leaves_no_mark(system: System, epoch: int) -> None:
     user_id = USERS[3]
     before = asyncio.run(marks_of(system, user_id, epoch))
-    publish(system, Erased(event_id="e", user_id=user_id, occurred_at=time.time()))
+    take_in(system, Erased(event_id="e", user_id=user_id, occurred_at=time.time()))
     until(lambda: len(asyncio.run(marks_of(system, user_id, epoch))) == len(before) - 1, 30)
 
 
@@ -196,7 +182,7 @@ def _afterwards_all_is_as_before(system: System, api: httpx.Client, capsys: pyte
     before = figures(api)
     answers = [given(api, user_id) for user_id in USERS]
     assert {(one["experiment"], one["arm"], one["strategy"]) for one in answers} == {(None, None, "hybrid")}
-    publish(system, *(enrolled(user_id, "k41") for user_id in USERS))
+    take_in(system, *(enrolled(user_id, "k41") for user_id in USERS))
     counted(api, before)
 
     listed = answer_of(capsys, "experiments")["experiments"]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
 
@@ -30,6 +32,7 @@ from schemas.topics import ACTIVITY, COURSES
 from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
 from stream.view import read_meta
 from stream.watchdog import EXIT_STATUS
+from tests.api_server import token
 from tests.models import COURSES as CATALOGUE
 from tests.models import going_live, write_bundle
 from tests.reference import Logged
@@ -271,3 +274,22 @@ async def read_topic(system: System, topic: str) -> list[ConsumerRecord]:
 def shard_of_user(user_id: str) -> ShardKeys:
     """Return the keys of a learner's shard in generation 0."""
     return ShardKeys(shard_of(user_id, PARTITIONS), 0)
+
+
+def take_in(system: System, *events: AnyEvent) -> None:
+    """Publish events, and wait until the state holds them."""
+
+    async def work() -> None:
+        async with connected(system) as (client, producer):
+            for event in events:
+                await send(producer, event)
+            await system.caught_up(client)
+
+    asyncio.run(work())
+
+
+def show_commands(monkeypatch: pytest.MonkeyPatch, system: System, api: httpx.Client) -> None:
+    """Let commands find a system's log and its API, as an operator."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", system.stack.bootstrap_servers)
+    monkeypatch.setenv("COURSESTREAM_API_URL", str(api.base_url))
+    monkeypatch.setenv("COURSESTREAM_TOKEN", token("tester", "operator"))
