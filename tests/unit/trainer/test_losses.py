@@ -27,6 +27,18 @@ def test_softmax_without_a_rival_left_is_nothing() -> None:
     assert softmax_among(logits, forbidden, torch.tensor([0])).item() == 0.0
 
 
+def test_softmax_has_the_slopes_of_cross_entropy_and_none_at_what_is_forbidden() -> None:
+    logits = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    forbidden, taken = torch.tensor([1, 5, 14]), torch.tensor([0, 3, 3])
+    ours, plain = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    torch.autograd.backward(3 * softmax_among(ours * 1.0, forbidden, taken))
+    barred = plain.flatten().index_fill(0, forbidden, float("-inf")).view(3, 5)
+    torch.autograd.backward(3 * torch.nn.functional.cross_entropy(barred, taken))
+    assert ours.grad is not None and plain.grad is not None
+    torch.testing.assert_close(ours.grad, plain.grad)
+    assert not ours.grad.flatten()[forbidden].any()
+
+
 def test_focal_loss_is_cross_entropy_that_leaves_out_what_is_easy() -> None:
     logits = torch.tensor([[2.0, -1.0, 0.5], [-3.0, 4.0, -9.0]])
     torch.testing.assert_close(focal(logits, 0.0), binary_cross_entropy(logits))
