@@ -42,7 +42,9 @@ class TrainerSettings(Connections):
         default=30.0, ge=0, description="The first training waits at most so many seconds for the log to stand still."
     )
     train_seed: int = Field(default=1, ge=0, description="Seed of every random choice of a training.")
-    train_dimensions: int = Field(default=64, ge=4, le=512, description="Width d of the course and learner vectors.")
+    train_dimensions: int = Field(
+        default=64, ge=4, le=512, description="Width d of the course and learner vectors; 128 suits long histories."
+    )
     train_decays: tuple[Decay, ...] = Field(
         default=(0.0, 0.8, 1.0),
         min_length=1,
