@@ -33,8 +33,8 @@ class Collaborative:
         """Return the flat GMF vectors and the learners' halves of the MLP, (B, d) and (B, 128), of (B, K * d)."""
         found = pooled @ self.towers
         found += self.empty
-        d = len(self.neumf.gmf_empty)
-        return found[:, :d], found[:, d:]
+        flat, halves = np.hsplit(found, [len(self.neumf.gmf_empty)])
+        return flat, np.ascontiguousarray(halves)  # rows are gathered from them
 
 
 @dataclass(frozen=True, eq=False)
