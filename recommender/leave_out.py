@@ -97,22 +97,25 @@ def _neighbourly(
     evidence: Evidence, universe: Universe, window: Window, courses: Indices, contents: Floats, factors: Floats
 ) -> Floats:
     """Return what is lost of item-item and content, (B, L, H)."""
+    scores = np.zeros((*courses.shape, window.courses.shape[1]), dtype=np.float32)
     newest = _faded(window, evidence.histories, CONTENT_DECAY)
-    norms = _positive(newest.left + (evidence.aside + newest.beyond)[:, None])
-    scores = _sums_lost(universe.content, newest, window, courses)
-    scores += contents[:, :, None] * (norms - evidence.content_norms[:, None])[:, None]
-    scores *= (factors[:, 2, None] / norms)[:, None]
+    norms = _positive(newest.left + (evidence.aside + newest.beyond)[:, None])  # (B, R)
+    lost = _sums_lost(universe.content, newest, window, courses)  # (B, L, R)
+    lost += contents[:, :, None] * (norms - evidence.content_norms[:, None])[:, None]
+    np.multiply(lost, (factors[:, 2, None] / norms)[:, None], out=scores[:, :, : lost.shape[2]])
     if universe.item_item is not None:
         recent = _faded(window, evidence.histories, universe.prepared.decay)
-        scores += factors[:, 1, None, None] * _sums_lost(universe.item_item, recent, window, courses)
+        lost = _sums_lost(universe.item_item, recent, window, courses)
+        lost *= factors[:, 1, None, None]
+        scores[:, :, : lost.shape[2]] += lost
     return scores
 
 
 class _Faded(NamedTuple):
-    """What decayed weights become without each entry of the window."""
+    """What decayed weights become without each entry of the newest R: older ones have faded out, with it or without."""
 
-    falls: Floats  # (B, H, H), what each entry's weight falls by
-    left: Floats  # (B, H), absolute weights of the window that are left
+    falls: Floats  # (B, R, R), what each entry's weight falls by
+    left: Floats  # (B, R), absolute weights of the window that are left
     beyond: NDArray[np.float64]  # (B,), absolute weights of those older than the window, one age younger
     older: Histories  # those older, by what their weights fall by
 
@@ -120,8 +123,9 @@ class _Faded(NamedTuple):
 def _faded(window: Window, histories: Histories, decay: float) -> _Faded:
     """Return what the weights `w * decay ** age` become without each entry."""
     fade = fading(decay, np.arange(window.weights.shape[1])).astype(np.float32)
-    own = window.weights * fade  # (B, H)
-    younger = window.weights * np.concatenate((np.zeros(1, np.float32), fade[:-1]))  # (B, H)
+    fade = fade[: np.count_nonzero(fade) + 1]  # one that is just negligible counts without a later one
+    weights = window.weights[:, : len(fade)]  # (B, R)
+    own, younger = weights * fade, weights * np.concatenate((np.zeros(1, np.float32), fade[:-1]))
     ages, older = histories.ages[window.older], histories.weights[window.older]
     before, after = fading(decay, ages), fading(decay, ages - 1)
     beyond = np.bincount(histories.owners[window.older], np.abs(older) * after, len(own)).astype(np.float64)
@@ -133,8 +137,9 @@ def _faded(window: Window, histories: Histories, decay: float) -> _Faded:
 
 
 def _sums_lost(neighbours: Neighbours, faded: _Faded, window: Window, courses: Indices) -> Floats:
-    """Return what the sums over entries lose without each entry, (B, L, H)."""
-    lost: Floats = neighbours.near(window.courses, courses).transpose(0, 2, 1) @ faded.falls.transpose(0, 2, 1)
+    """Return what the sums over entries lose without each of the newest R, (B, L, R)."""
+    near = neighbours.near(window.courses[:, : faded.falls.shape[1]], courses)  # (B, R, L)
+    lost: Floats = near.transpose(0, 2, 1) @ faded.falls.transpose(0, 2, 1)
     if len(faded.older.courses):
         lost += np.take_along_axis(neighbours.scores(faded.older), courses, axis=1)[:, :, None]
     return lost
