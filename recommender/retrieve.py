@@ -71,10 +71,11 @@ def candidates_of(
     `orders`: all courses by popularity, and those that are trending, best first.
     """
     popular, trending = orders
-    chosen = _near(evidence, preferred, universe, round(limit * REACH.index))
+    barred = np.where(preferred, np.float32(0), np.float32(-np.inf))  # added to scores
+    chosen = _near(evidence, preferred, barred, universe, round(limit * REACH.index))
     taste = evidence.content if evidence.interest is None else evidence.content + evidence.interest
-    chosen |= _largest(evidence.item_item, preferred, round(limit * REACH.item_item), limit)
-    chosen |= _largest(taste, preferred, round(limit * REACH.content), limit)
+    _add_largest(chosen, evidence.item_item, barred, round(limit * REACH.item_item), limit)
+    _add_largest(chosen, taste, barred, round(limit * REACH.content), limit)
     places = min(max(FEWEST_FRESH, round(limit * REACH.fresh)), limit // 2)
     fresh = _fresh(taste, preferred, universe, places)
     if fresh is not None:
@@ -83,17 +84,18 @@ def candidates_of(
     _add_first(chosen, preferred, popular, reach)
     _add_first(chosen, preferred, trending, reach)
     for allowed in (preferred, eligible):
-        _add_first(chosen, allowed & ~chosen, popular, limit - np.count_nonzero(chosen, axis=1))
+        missing = limit - np.count_nonzero(chosen, axis=1)
+        if (missing > 0).any():
+            _add_first(chosen, allowed & ~chosen, popular, missing)
     return Candidates(chosen, fresh)
 
 
-def _near(evidence: Evidence, preferred: Mask, universe: Universe, count: int) -> Mask:
+def _near(evidence: Evidence, preferred: Mask, barred: Floats, universe: Universe, count: int) -> Mask:
     """Return the `count` preferred courses of the greatest logits but for the MLP; none for silent learners."""
     if evidence.shallow is None:
         return _indexed(evidence, preferred, universe, count)
-    found, known = np.zeros_like(preferred), universe.num_known
-    found[:, :known] = _largest(evidence.shallow, preferred[:, :known], count, count, floor=-np.inf)
-    found[evidence.silent] = False
+    found, floors = np.zeros_like(preferred), np.where(evidence.silent, np.float32(np.inf), _LEAST)
+    _add_largest(found, evidence.shallow, barred[:, : universe.num_known], count, count, floors)
     return found
 
 
@@ -122,19 +124,45 @@ _SPARE = 32
 _DEEPER = 4
 
 
-def _largest(scores: Floats, preferred: Mask, count: int, ties: int, floor: float = 1e-12) -> Mask:
-    """Return the preferred courses of the `count` largest scores from `floor` on, and up to `ties` ties of the last."""
-    size = scores.shape[1]
-    count = min(count, size)
+_LEAST = np.finfo(np.float32).min
+"""Below every score but that of what is barred."""
+_GROUPS = 16
+"""Courses in a group whose greatest score stands for it."""
+
+
+def _add_largest(
+    chosen: Mask, scores: Floats, barred: Floats, count: int, ties: int, floors: Floats | float = 1e-12
+) -> None:
+    """Add the courses of the `count` largest scores from `floors` on, and up to `ties` ties of the last.
+
+    `barred`: (B, n), 0 where a course may be chosen, else -inf; `floors`: of all learners, or (B,).
+    """
+    size, count = len(scores), min(count, scores.shape[1])
     if count == 0:
-        return np.zeros_like(preferred)
-    # The smallest are sought: what is 0 in most places is not slowly partitioned at that end.
-    falling = np.where(preferred, -scores, np.float32(np.inf))
-    last = -np.partition(falling, count - 1, axis=1)[:, count - 1]  # (B,)
-    mask: Mask = (falling <= -np.maximum(last, floor)[:, None]) & preferred
-    for row in np.flatnonzero(np.count_nonzero(mask, axis=1) > count + ties).tolist():
-        mask[row, np.flatnonzero(falling[row] == -last[row])[ties:]] = False
-    return mask
+        return
+    open_scores = scores + barred
+    least = np.maximum(_reached(open_scores, count), floors)
+    rows, courses = np.divmod(np.flatnonzero(open_scores >= least[:, None]), scores.shape[1])  # a few more than wanted
+    values, numbers = open_scores[rows, courses], np.bincount(rows, minlength=size)
+    table = np.full((size, max(count, numbers.max(initial=0))), -np.inf, dtype=np.float32)
+    table[rows, np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)] = values
+    last = np.partition(table, -count, axis=1)[:, -count][rows]
+    kept = values >= last
+    for row in np.flatnonzero(np.bincount(rows[kept], minlength=size) > count + ties).tolist():
+        kept[np.flatnonzero((rows == row) & (values == last))[ties:]] = False
+    chosen[rows[kept], courses[kept]] = True
+
+
+def _reached(scores: Floats, count: int) -> Floats:
+    """Return what at least `count` scores of each row reach, (B,): the `count`-th largest of the maxima of groups.
+
+    Few more than `count` reach it, and maxima are found far sooner than the `count`-th largest of all.
+    """
+    groups = scores.shape[1] // _GROUPS
+    if groups > count:
+        scores = scores[:, : groups * _GROUPS].reshape(-1, _GROUPS, groups).max(axis=1)  # (B, groups)
+    reached: Floats = np.partition(scores, -count, axis=1)[:, -count]
+    return reached
 
 
 def _fresh(taste: Floats, preferred: Mask, universe: Universe, count: int) -> Mask | None:

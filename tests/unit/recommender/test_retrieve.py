@@ -14,7 +14,7 @@ from recommender.model import Model
 from recommender.neighbours import NEGLIGIBLE, Neighbours
 from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
-from recommender.retrieve import FEWEST_POPULAR, REACH
+from recommender.retrieve import FEWEST_POPULAR, REACH, _add_largest
 from schemas.courses import Course
 from tests.unit.recommender.conftest import make_model
 
@@ -150,3 +150,19 @@ def test_ties_do_not_bring_in_the_whole_catalogue() -> None:
     recommender = Recommender(prepare(alike), {}, popularity_of({}))
     scored = recommender.components([Learner(profile=Profile(interests=("words",)))], 20)
     assert 20 <= len(scored.courses) <= 60
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 30), st.sampled_from([2, 9, 1_000]), st.sampled_from([1e-12, -9.0]))
+def test_the_largest_of_many_are_those_of_a_sort(seed: int, count: int, levels: int, floor: float) -> None:
+    random, ties = np.random.default_rng(seed), 3
+    scores = (random.integers(-levels, levels, (4, 700)) / levels).astype(np.float32)
+    barred = np.where(random.random((4, 700)) < 0.1, -np.inf, 0).astype(np.float32)
+    barred[3, 10:] = -np.inf
+    chosen = np.zeros((4, 700), np.bool_)
+    _add_largest(chosen, scores, barred, count, ties, floor)
+    for own, row in zip(chosen, scores + barred, strict=True):
+        last = max(float(np.sort(row)[-count]), floor)
+        above, tied = np.flatnonzero(row > last), np.flatnonzero(row == last)
+        most = ties if len(above) + len(tied) > count + ties else len(tied)
+        assert set(np.flatnonzero(own).tolist()) == {*above.tolist(), *tied[:most].tolist()}
