@@ -109,9 +109,9 @@ class HistoryNeuMF(nn.Module):
         """
         learner_half = towers.mlp @ self.w1_learner + self.b1  # (B, 128)
         course_half = (self.mlp_course @ self.w1_course)[courses]  # (B, P, 128)
-        hidden = torch.relu(learner_half.unsqueeze(1) + course_half)
-        hidden = torch.relu(hidden @ self.w2 + self.b2)  # (B, P, 64)
-        hidden = torch.relu(hidden @ self.w3 + self.b3)  # (B, P, 32)
+        hidden = course_half.add_(learner_half.unsqueeze(1)).relu_()
+        hidden = (hidden @ self.w2 + self.b2).relu_()  # (B, P, 64)
+        hidden = (hidden @ self.w3 + self.b3).relu_()  # (B, P, 32)
         return self.gmf_logits_of(towers, courses) + hidden @ self.mlp_out  # (B, P)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -41,7 +41,8 @@ class TableNeuMF(nn.Module):
             nn.init.normal_(table.weight, std=_DEVIATION)
         self.first = nn.Linear(2 * dimensions, MLP_WIDTHS[0])
         layers = [nn.Linear(*pair) for pair in pairwise(MLP_WIDTHS)]
-        self.rest = nn.Sequential(nn.ReLU(), *(one for layer in layers for one in (layer, nn.ReLU())))
+        relu = nn.ReLU(inplace=True)
+        self.rest = nn.Sequential(relu, *(one for layer in layers for one in (layer, relu)))
         self.gmf_out = nn.Linear(dimensions, 1, bias=False)
         self.mlp_out = nn.Linear(MLP_WIDTHS[-1], 1)
 
@@ -53,7 +54,7 @@ class TableNeuMF(nn.Module):
         own, other = self.first.weight.chunk(2, dim=1)  # (128, d) each
         learner_half = nn.functional.linear(self.mlp_learner(learners), own, self.first.bias)  # (B, 128)
         course_half = nn.functional.embedding(courses, self.mlp_course.weight @ other.T)  # (B, P, 128)
-        deep = self.mlp_out(self.rest(learner_half.unsqueeze(1) + course_half))  # (B, P, 1)
+        deep = self.mlp_out(self.rest(course_half.add_(learner_half.unsqueeze(1))))  # (B, P, 1)
         query = self.gmf_learner(learners) * self.gmf_out.weight  # (B, d)
         logits: Tensor = (torch.bmm(self.gmf_course(courses), query.unsqueeze(2)) + deep).squeeze(2)  # (B, P)
         return logits
