@@ -6,9 +6,9 @@ stream merges the same registers on the server.
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -53,44 +53,60 @@ def erased_through_us(appended_ms: int) -> int:
     return (appended_ms + MAX_CLOCK_SKEW_S * 1_000) * 1_000
 
 
-def _profile_cells(event: ProfileUpdated) -> list[tuple[Rank, bytes]]:
+Cells = Sequence[tuple[int, bytes]]
+"""(rank, value) of registers."""
+
+
+def _of_profile(event: ProfileUpdated) -> Cells:
     given = {rank: getattr(event, name) for name, rank in PROFILE_RANKS.items()}
     return [(rank, pack_text(msgspec.json.encode(value))) for rank, value in given.items() if value is not None]
 
 
-def _cells(event: LearnerEvent) -> list[tuple[Rank, bytes]]:
-    """Return (rank, value) of the registers that an event about a course writes."""
-    match event:
-        case Enrolled():
-            return [(Rank.ENROLLED, b"")]
-        case Dropped():
-            return [(Rank.DROPPED, b"")]
-        case Progressed():
-            return [(Rank.PROGRESSED, pack_fraction(event.value))]
-        case Completed():
-            return [(Rank.COMPLETED, b"")]
-        case Rated():
-            review = [] if event.review is None else [(Rank.REVIEWED, pack_text(event.review.encode()))]
-            return [(Rank.RATED, pack_score(event.value, *event.bounds())), *review]
-        case Graded():
-            return [(Rank.GRADED, pack_score(event.value, *event.bounds()))]
-        case Feedback():
-            return [(Rank.FEEDBACK, bytes([FEEDBACK_CODES[event.value]]))]
-        case _:
-            return []
+def _of_progress(event: Progressed) -> Cells:
+    return ((_PROGRESSED, pack_fraction(event.value)),)
+
+
+def _of_rating(event: Rated) -> Cells:
+    review = () if event.review is None else ((Rank.REVIEWED, pack_text(event.review.encode())),)
+    return ((Rank.RATED, pack_score(event.value, *event.bounds())), *review)
+
+
+def _of_grade(event: Graded) -> Cells:
+    return ((Rank.GRADED, pack_score(event.value, *event.bounds())),)
+
+
+def _of_feedback(event: Feedback) -> Cells:
+    return ((Rank.FEEDBACK, bytes([FEEDBACK_CODES[event.value]])),)
+
+
+_PROGRESSED: Final = int(Rank.PROGRESSED)
+_MARKS: Final[dict[type, Cells]] = {
+    Enrolled: ((int(Rank.ENROLLED), b""),),
+    Dropped: ((int(Rank.DROPPED), b""),),
+    Completed: ((int(Rank.COMPLETED), b""),),
+    Erased: (),
+}
+"""Of events that say nothing but that they happened."""
+_VALUES: Final[dict[type, Callable[[Any], Cells]]] = {
+    Progressed: _of_progress,
+    Rated: _of_rating,
+    Graded: _of_grade,
+    Feedback: _of_feedback,
+    ProfileUpdated: _of_profile,
+}
 
 
 def updates(event: LearnerEvent) -> list[Update]:
     """Return the registers an event writes; none for an erasure, which is a threshold and no register.
 
+    By tables: this runs for every event of every replay.
+
     >>> [course_id for course_id, _ in updates(Enrolled(event_id="e", user_id="u", course_id="c", occurred_at=1))]
     ['c']
     """
-    course_id, cells = None, []
-    if isinstance(event, ProfileUpdated):
-        cells = _profile_cells(event)
-    elif isinstance(event, CourseEvent):
-        course_id, cells = event.course_id, _cells(event)
+    kind = type(event)
+    cells = _MARKS[kind] if kind in _MARKS else _VALUES[kind](event)
+    course_id = event.course_id if isinstance(event, CourseEvent) else None
     occurred_us, event_id = event.occurred_us, event.event_id
     return [(course_id, pack_stamp(occurred_us, rank, event_id) + value) for rank, value in cells]
 

@@ -42,6 +42,8 @@ def to_microseconds(moment: datetime | int | float) -> int:
     >>> to_microseconds(1.5)
     1500000
     """
+    if isinstance(moment, int):
+        return moment * 1_000_000
     if isinstance(moment, datetime):
         delta = moment - _EPOCH
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -22,11 +22,12 @@ Id = Annotated[
 
 EVENT_NAMESPACE: Final = uuid.UUID("6f2c1a0e-8f0b-5d5c-9a53-0c6f7d1f2b11")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_MOST_BYTES_A_CHARACTER: Final = 4
 
 
 def check_id(field: str, value: str) -> None:
     """Raise ValueError if an id is longer than `MAX_ID_BYTES` in UTF-8."""
-    if len(value.encode()) > MAX_ID_BYTES:
+    if len(value) * _MOST_BYTES_A_CHARACTER > MAX_ID_BYTES and len(value.encode()) > MAX_ID_BYTES:
         raise ValueError(f"{field} is longer than {MAX_ID_BYTES} bytes of UTF-8")
 
 

@@ -28,6 +28,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 SHARED_POPULAR: Final = "cs:{shared}:popular"
@@ -54,7 +55,7 @@ class ShardKeys:
     shard: int
     generation: int
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """What all keys of this shard and generation begin with."""
         return f"cs:{{{self.shard}}}:{self.generation}:"

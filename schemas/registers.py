@@ -58,7 +58,8 @@ PROFILE_RANKS: Final = {
 FEEDBACK_CODES: Final = {"none": 0, "not_for_me": 1, "useful": 2}
 FEEDBACK_NAMES: Final = {code: name for name, code in FEEDBACK_CODES.items()}
 
-_VALUE_BYTES: Final = {
+_DROPPED: Final = int(Rank.DROPPED)
+_VALUE_BYTES: Final[dict[int, int]] = {
     Rank.ENROLLED: 0, Rank.DROPPED: 0, Rank.PROGRESSED: 4, Rank.COMPLETED: 0, Rank.RATED: 12,
     Rank.GRADED: 12, Rank.FEEDBACK: 1,
 }  # fmt: skip
@@ -93,7 +94,7 @@ def unpack_stamp(register: bytes) -> Stamp:
 def kind_of(register: bytes) -> int:
     """Return a register's kind: its rank, except that `dropped` is of kind `ENROLMENT`."""
     rank = register[7] & 15
-    return ENROLMENT if rank == Rank.DROPPED else rank
+    return ENROLMENT if rank == _DROPPED else rank
 
 
 def pack_fraction(fraction: float) -> bytes:
@@ -138,9 +139,10 @@ def unpack_text(register: bytes) -> bytes:
 
 def register_bytes(rank: int, packed: bytes, start: int = 0) -> int:
     """Return the length of the register of this rank that begins at `start`."""
-    fixed = _VALUE_BYTES.get(Rank(rank))
+    fixed = _VALUE_BYTES.get(rank)
     if fixed is not None:
         return STAMP_BYTES + fixed
+    Rank(rank)  # raises for what is none
     return STAMP_BYTES + 2 + int(_LENGTH.unpack_from(packed, start + STAMP_BYTES)[0])
 
 
