@@ -2,8 +2,8 @@
 --
 -- KEYS  1 meta, 2 counts, 3 dirty, 4 learners; then for each learner: history, list, pending,
 --       and feedback if flag 2, profile if flag 4, and activity, embedding if flag 1
--- ARGV  1 nonce, 2 first offset, 3 last offset, 4 time of the mark (ms), 5 "1": answer first enrolments;
---       then two a learner: its last offset, its packed update (stream/merge.py: pack_update)
+-- ARGV  1 nonce, 2 first offset, 3 last offset, 4 time of the mark (ms), 5 what is wanted: "first enrolments" in the
+--       answer, "pending writes" left alone (they are the live generation's), or nothing; then two a learner: its last offset, its packed update (stream/merge.py: pack_update)
 -- Answers {"OK", {learner's place, list that stood before or false, {what the history held}, course, ...}, ...}
 --      or {"ABSENT"}, {"RETIRED"}, {"NONCE"}, {"GAP", applied}
 --
@@ -78,23 +78,50 @@ if not is_early and last <= applied then return { "OK" } end
 local writes, answer, gone = {}, { "OK" }, {}
 local function write(...) writes[#writes + 1] = { ... } end
 
-local function count(course, before, after)
-  local old, new = counted_day(before), counted_day(after)
-  if old == new then return end
-  if old then write("HINCRBY", KEYS[2], course .. old, "-1") end
-  if new then write("HINCRBY", KEYS[2], course .. new, "1") end
+-- Returns what adds a pair to a command that takes many: a command costs more than a pair. Lua unpacks no more than
+-- some thousands.
+local function many(...)
+  local head, command = { ... }, nil
+  return function(one, other)
+    if not command or #command > 2000 then
+      command = { unpack(head) }
+      writes[#writes + 1] = command
+    end
+    command[#command + 1] = one
+    command[#command + 1] = other
+  end
 end
 
--- Joins `packed` with what stands in a hash field; answers what stood and what stands now.
-local function join_field(key, field, stood, packed, threshold)
+local mark, place_learner = many("ZADD", KEYS[3]), many("ZADD", KEYS[4], "GT")
+
+local set_key, set_field
+local function set(key, field, value)
+  if set_key ~= key then set_key, set_field = key, many("HSET", key) end
+  set_field(field, value)
+end
+
+-- Course and day -> by how many enrolments it has moved.
+local moved = {}
+local function move(course, day, by)
+  if day then moved[course .. day] = (moved[course .. day] or 0) + by end
+end
+
+-- Returns the join of two packed records; the run's holds its registers in order, one of a kind.
+local function join(stood, packed, threshold)
+  if threshold == ZERO and (stood == "" or stood == packed) then return packed end
   local cells = {}
   join_into(cells, stood, threshold)
   join_into(cells, packed, threshold)
-  local joined = pack_cells(cells)
+  return pack_cells(cells)
+end
+
+-- Joins `packed` with what stands in a hash field; answers what stands now.
+local function join_field(key, field, stood, packed, threshold)
+  local joined = join(stood, packed, threshold)
   if joined == "" and stood ~= "" then
     write("HDEL", key, field)
   elseif joined ~= stood then
-    write("HSET", key, field, joined)
+    set(key, field, joined)
   end
   return joined
 end
@@ -113,19 +140,21 @@ local function read_fields(update, at, number)
   return fields, order, at
 end
 
--- What stands in the hash: for `names`, and for an erasure for every other field too, which joins `names`.
+-- What stands in the hash: for `names` and "" (a history's header), and for an erasure for every other field too, which
+-- joins `names`.
 local function read_stood(key, names, all)
   local stood, known = {}, {}
-  for _, name in ipairs(names) do known[name] = true end
   if all then
+    for _, name in ipairs(names) do known[name] = true end
     local flat = redis.call("HGETALL", key)
     for i = 1, #flat, 2 do
       stood[flat[i]] = flat[i + 1]
       if flat[i] ~= "" and not known[flat[i]] then names[#names + 1] = flat[i] end
     end
-  elseif #names > 0 then
-    local values = redis.call("HMGET", key, unpack(names))
-    for i, name in ipairs(names) do stood[name] = values[i] or nil end
+  else
+    local values = redis.call("HMGET", key, "", unpack(names))
+    stood[""] = values[1] or nil
+    for i, name in ipairs(names) do stood[name] = values[i + 1] or nil end
   end
   return stood
 end
@@ -138,6 +167,7 @@ end
 
 -- Drops the pending writes of these courses, for an erasure of all, that the run has reached.
 local function drop_pending(key, courses, erased)
+  if ARGV[5] == "pending writes" or not (erased or #courses > 0) then return end
   local stood = read_stood(key, erased and {} or courses, erased)
   for course, packed in pairs(stood) do
     local high, low = struct.unpack(">I4I4", packed)
@@ -157,12 +187,18 @@ local function merge_history(place, history, list, courses, names, stood, thresh
   for _, course in ipairs(names) do
     local before = stood[course] or ""
     local after = join_field(history, course, before, courses[course] or "", threshold)
-    count(course, before, after)
     holds = holds or after ~= ""
-    local was_enrolled = before ~= "" and kind_of(before) == 1
-    if not was_enrolled and counted_day(after) then firsts[#firsts + 1] = course end
+    if after ~= before then
+      local old, new = counted_day(before), counted_day(after)
+      if old ~= new then
+        move(course, old, -1)
+        move(course, new, 1)
+      end
+      local was_enrolled = before ~= "" and kind_of(before) == 1
+      if new and not was_enrolled then firsts[#firsts + 1] = course end
+    end
   end
-  if ARGV[5] == "1" and #firsts > 0 then
+  if ARGV[5] == "first enrolments" and #firsts > 0 then
     answer[#answer + 1] = { place, redis.call("GET", list), redis.call("HKEYS", history), unpack(firsts) }
   end
   return holds
@@ -188,16 +224,14 @@ local function merge_learner(place, score, update)
   local user_end = 2 + byte(update, 2)
   local user = sub(update, 3, user_end)
   local history, list, pending = next_key(), next_key(), next_key()
-  local header = redis.call("HGET", history, "") or string.rep("\0", 32)
+  local courses, names, at = read_fields(update, user_end + 27, u16(update, user_end + 25))
+  drop_pending(pending, names, erased)
+  local stood = read_stood(history, names, erased)
+  local header = stood[""] or string.rep("\0", 32)
   local version = later(header, 1, sub(update, user_end + 1, user_end + 8))
   local threshold = later(header, 17, sub(update, user_end + 9, user_end + 16))
   local erasure = later(header, 25, sub(update, user_end + 17, user_end + 24))
-  local at = user_end + 25
 
-  local courses, names
-  courses, names, at = read_fields(update, at + 2, u16(update, at))
-  drop_pending(pending, names, erased)
-  local stood = read_stood(history, names, erased)
   local holds = merge_history(place, history, list, courses, names, stood, threshold)
   for _, flag in ipairs({ FEEDBACK, PROFILE }) do
     local held
@@ -208,23 +242,25 @@ local function merge_learner(place, score, update)
 
   local is_newer = version ~= sub(header, 1, 8)
   local new_header = version .. sub(header, 9, 16) .. threshold .. erasure
-  if new_header ~= header then write("HSET", history, "", new_header) end
+  if new_header ~= header then set(history, "", new_header) end
   if erased then
     write("DEL", list, next_key(), next_key())
     gone[#gone + 1] = user
   end
-  write("ZADD", KEYS[4], "GT", score, user)
+  place_learner(score, user)
   if erased and not holds then
     write("ZREM", KEYS[3], user)
   elseif is_newer or erased then
-    write("ZADD", KEYS[3], ARGV[4], user)
+    mark(ARGV[4], user)
   end
 end
 
 for i = 6, #ARGV, 2 do merge_learner((i - 6) / 2, ARGV[i], ARGV[i + 1]) end
-for _, command in ipairs(writes) do
-  local value = redis.call(unpack(command))
-  if command[1] == "HINCRBY" and value == 0 then redis.call("HDEL", command[2], command[3]) end
+for _, command in ipairs(writes) do redis.call(unpack(command)) end
+for cell, by in pairs(moved) do
+  if by ~= 0 and redis.call("HINCRBY", KEYS[2], cell, string.format("%d", by)) == 0 then
+    redis.call("HDEL", KEYS[2], cell)
+  end
 end
 if not is_early then redis.call("HSET", KEYS[1], "applied", ARGV[3]) end
 -- Who follows the list of an erased learner must not keep it; by pcall: who may not publish must not lose the merge.

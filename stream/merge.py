@@ -4,6 +4,7 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
@@ -21,6 +22,7 @@ from stream.view import ShardView
 
 _MERGE: Final = Script(Path(__file__).with_name("merge.lua"))
 _ERASED, _FEEDBACK, _PROFILE = 1, 2, 4
+_FEEDBACK_KIND: Final = int(Rank.FEEDBACK)
 _SIZE: Final = struct.Struct(">H")
 _VERSION: Final = struct.Struct(">QQQ")
 
@@ -47,10 +49,12 @@ class LearnerUpdate:
             if course_id is None:
                 name = str(kind)
                 self.profile[name] = max(self.profile.get(name, b""), register)
-            elif kind == Rank.FEEDBACK:
+            elif kind == _FEEDBACK_KIND:
                 self.feedback[course_id] = max(self.feedback.get(course_id, b""), register)
+            elif (known := self.records.get(course_id)) is None:
+                self.records[course_id] = register
             else:
-                self.records[course_id] = join_record(self.records.get(course_id, b""), {kind: register})
+                self.records[course_id] = join_record(known, {kind: register})
 
 
 class Run(NamedTuple):
@@ -83,6 +87,15 @@ class MergeCall(NamedTuple):
     users: list[str]
 
 
+class Wanted(StrEnum):
+    """What is asked of a merge beside merging, in the words of `merge.lua`."""
+
+    NOTHING = ""
+    FIRSTS = "first enrolments"
+    PENDING_LEFT = "pending writes"
+    """Writes that the live generation has yet to merge are left noted: this one is built beside it."""
+
+
 class MergeAnswer(NamedTuple):
     """`OK`, or why nothing was merged: `GAP`, `NONCE`, `ABSENT`, `RETIRED`."""
 
@@ -95,7 +108,7 @@ def join_run(records: Sequence[Record], first: int, last: int, control: ControlS
     joined: dict[str, LearnerUpdate] = {}
     good, dead = sort_out(records, control)
     for record, event in good:
-        update = joined.setdefault(event.user_id, LearnerUpdate())
+        update = joined.get(event.user_id) or joined.setdefault(event.user_id, LearnerUpdate())
         update.take(cast(LearnerEvent, event), record.offset, record.timestamp)  # the topic holds no others
     return Run(first, last, joined, dead, len(records))
 
@@ -142,12 +155,12 @@ def _decoded(held: Sequence[bytes]) -> frozenset[str]:
     return frozenset(field.decode() for field in held) - {HEADER_FIELD}
 
 
-def merge_call(view: ShardView, run: Run, want_firsts: bool = False) -> MergeCall:
+def merge_call(view: ShardView, run: Run, wanted: Wanted = Wanted.NOTHING) -> MergeCall:
     """Return the call that merges a run. Pure."""
     keys = view.keys
     declared = [keys.meta, keys.counts, keys.dirty, keys.learners]
     args: list[bytes | str | int] = [
-        view.nonce, run.first, run.last, int(time.time() * 1_000), "1" if want_firsts else "0",
+        view.nonce, run.first, run.last, int(time.time() * 1_000), wanted.value,
     ]  # fmt: skip
     for user_id, update in run.updates.items():
         declared += _learner_keys(view, user_id, update)
@@ -165,9 +178,9 @@ async def send_merge(client: Client, call: MergeCall) -> MergeAnswer:
     return MergeAnswer(answer[0].decode(), firsts)
 
 
-async def merge_run(client: Client, view: ShardView, run: Run, want_firsts: bool = False) -> MergeAnswer:
+async def merge_run(client: Client, view: ShardView, run: Run, wanted: Wanted = Wanted.NOTHING) -> MergeAnswer:
     """Merge a run into the shard in one atomic call; answer why not if the state is not the one known."""
-    return await send_merge(client, merge_call(view, run, want_firsts))
+    return await send_merge(client, merge_call(view, run, wanted))
 
 
 async def merge_span(
@@ -175,7 +188,7 @@ async def merge_span(
     view: ShardView,
     span: Span,
     control: ControlState,
-    want_firsts: bool = False,
+    wanted: Wanted = Wanted.NOTHING,
     dead: Callable[[Sequence[DeadRecord]], Awaitable[None]] | None = None,
     for_s: float = float("inf"),
 ) -> tuple[Run, MergeAnswer]:
@@ -185,7 +198,7 @@ async def merge_span(
     """
     with breaking():
         run = join_run(span.records, span.first, span.last, control)
-        call = merge_call(view, run, want_firsts)
+        call = merge_call(view, run, wanted)
     if run.dead and dead:
         await dead(run.dead)
     return run, await sent(lambda: send_merge(client, call), for_s)

@@ -27,7 +27,7 @@ from stream.digest import DigestResult, Range, generation_digest, range_as_of
 from stream.generation import delete_generation, delete_unfinished
 from stream.halves import FREE, PoisonError, by_halves
 from stream.lease import replaying
-from stream.merge import merge_span
+from stream.merge import Wanted, merge_span
 from stream.quarantine import pass_over, quarantined
 from stream.refresh import Refresher
 from stream.runs import Span, read_spans
@@ -110,7 +110,7 @@ class Rebuild:
         return view
 
     async def _merge(self, view: ShardView, span: Span) -> None:
-        _, answer = await merge_span(self._client, view, span, self._control.state)
+        _, answer = await merge_span(self._client, view, span, self._control.state, Wanted.PENDING_LEFT)
         if answer.status != "OK":
             raise _lost(answer.status)
 

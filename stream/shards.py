@@ -27,7 +27,7 @@ from schemas.topics import LEARNER_EVENTS
 from stream import metrics
 from stream.dead_letters import DeadRecord, write_dead_letters
 from stream.halves import PoisonError, by_halves
-from stream.merge import MergeAnswer, Run, merge_span
+from stream.merge import MergeAnswer, Run, Wanted, merge_span
 from stream.quarantine import Quarantine
 from stream.runs import Span, read_spans, runs_of
 from stream.view import ShardView, open_shard, read_meta
@@ -174,7 +174,8 @@ class ShardOwner:
                 return
             span = Span(run, run[0].offset, run[-1].offset)
             try:
-                await self._merge(shard, shard.view, span, self._want_firsts(), PATIENCE_S)
+                wanted = Wanted.FIRSTS if self._want_firsts() else Wanted.NOTHING
+                await self._merge(shard, shard.view, span, wanted, PATIENCE_S)
             except RedisError as error:
                 self._wait_for(shard, error)
                 return
@@ -184,13 +185,13 @@ class ShardOwner:
                 return
 
     async def _merge(
-        self, shard: Shard, view: ShardView, span: Span, want_firsts: bool = False, for_s: float = float("inf")
+        self, shard: Shard, view: ShardView, span: Span, wanted: Wanted = Wanted.NOTHING, for_s: float = float("inf")
     ) -> None:
         """Merge a span; a record in it that breaks the code is quarantined. Raises StateChangedError."""
 
         async def merge(part: Span) -> None:
             state = self._control.state
-            run, answer = await merge_span(self._client, view, part, state, want_firsts, self._write_dead, for_s)
+            run, answer = await merge_span(self._client, view, part, state, wanted, self._write_dead, for_s)
             if answer.status != "OK":
                 raise StateChangedError(answer.status)
             self.quarantine.odds.worked(run.num_records - len(run.dead))

@@ -15,7 +15,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, Header, unpack_header
 from schemas.registers import STAMP_BYTES, split_record, unpack_stamp
 from schemas.topics import LEARNER_EVENTS
-from stream.merge import MergeAnswer, Run, join_run, merge_run
+from stream.merge import MergeAnswer, Run, Wanted, join_run, merge_run
 from stream.view import ShardView
 from tests.reference import Cell, Logged, ReferenceLearner
 
@@ -53,7 +53,7 @@ def run_of(log: Sequence[Logged], first: int, last: int) -> Run:
 
 async def merge(client: Client, view: ShardView, log: Sequence[Logged], first: int, last: int) -> MergeAnswer:
     """Merge a log's offsets `first` to `last`."""
-    answer = await merge_run(client, view, run_of(log, first, last), want_firsts=True)
+    answer = await merge_run(client, view, run_of(log, first, last), wanted=Wanted.FIRSTS)
     assert answer.status == "OK"
     return answer
 

@@ -13,7 +13,7 @@ import stream
 from adapters.redis import Client, Script
 from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status
-from stream.merge import join_run, merge_run
+from stream.merge import Wanted, join_run, merge_run
 from stream.view import ShardView, delete_state, open_shard, read_meta
 from tests import reference
 from tests.lives import Life, Line, Step, examples, lives
@@ -36,7 +36,7 @@ class Worker:
 
     async def _merge(self, view: ShardView, first: int, end: int) -> bool:
         run = join_run(self._records[first:end], first, end - 1, self._control)
-        is_merged = (await merge_run(self._client, view, run, want_firsts=True)).status == "OK"
+        is_merged = (await merge_run(self._client, view, run, wanted=Wanted.FIRSTS)).status == "OK"
         self._next = end if is_merged else self._next
         return is_merged
 

@@ -13,7 +13,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import Header
 from schemas.pending import Pending, pack_pending
 from schemas.registers import Rank
-from stream.merge import MergeAnswer, merge_run
+from stream.merge import MergeAnswer, Wanted, merge_run
 from stream.view import ShardView, open_shard
 from tests import reference
 from tests.reference import Logged
@@ -118,7 +118,7 @@ async def test_merging_twice_is_merging_once(client: Client, log: list[Logged]) 
     run = run_of(log, 0, len(log) - 1)
     await merge_run(client, view, run)
     before, marks = await contents(client), set(await read_scores(client, KEYS.dirty))
-    again = await merge_run(client, view, run._replace(last=run.last + 1), want_firsts=True)
+    again = await merge_run(client, view, run._replace(last=run.last + 1), wanted=Wanted.FIRSTS)
     after = await contents(client)
     assert again.first_enrolments == ()
     assert set(await read_scores(client, KEYS.dirty)) == marks

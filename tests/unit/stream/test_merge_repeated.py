@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from adapters.redis import Client, patiently
 from schemas.keys import ShardKeys
-from stream.merge import merge_run
+from stream.merge import Wanted, merge_run
 from stream.view import open_shard, read_meta
 from tests.shard_state import contents, enrolments, run_of
 
@@ -45,7 +45,7 @@ async def test_a_merge_is_repeated_safely_when_its_answer_was_lost(
             lost = lose_answers(client, patch, cut)
             for first in range(0, 40, 10):
                 run = run_of(LOG, first, first + 9)
-                answer = await patiently(partial(merge_run, client, view, run, want_firsts=True))
+                answer = await patiently(partial(merge_run, client, view, run, wanted=Wanted.FIRSTS))
                 assert answer.status == "OK"
         assert lost == [cut]
         views.append({key: held for key, held in (await contents(client)).items() if key != KEYS.meta.encode()})

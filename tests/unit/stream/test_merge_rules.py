@@ -15,9 +15,11 @@ from recommender.fold import Fold
 from schemas.events import Erased, Rated
 from schemas.keys import CHANGED, ShardKeys
 from schemas.meta import Status
+from schemas.pending import Pending, pack_pending
+from schemas.registers import Rank
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
-from stream.merge import join_run, merge_run
+from stream.merge import Wanted, join_run, merge_run
 from stream.view import ShardView, open_shard, read_meta
 from tests import reference
 from tests.reference import Logged
@@ -58,7 +60,7 @@ async def applied(client: Client) -> int:
 async def refusal(client: Client, view: ShardView, first: int, last: int) -> str:
     """Merge LOG from `first` to `last`; return the status, having seen that nothing was written."""
     before = await contents(client)
-    answer = await merge_run(client, view, run_of(LOG, first, last), want_firsts=True)
+    answer = await merge_run(client, view, run_of(LOG, first, last), wanted=Wanted.FIRSTS)
     assert await contents(client) == before
     assert answer.first_enrolments == ()
     return answer.status
@@ -67,6 +69,16 @@ async def refusal(client: Client, view: ShardView, first: int, last: int) -> str
 async def test_a_run_that_leaves_a_gap_is_refused(client: Client, view: ShardView) -> None:
     assert await refusal(client, view, 6, 8) == "GAP"
     assert await applied(client) == 4
+
+
+async def test_a_replay_leaves_what_the_live_generation_has_yet_to_merge_noted(client: Client, view: ShardView) -> None:
+    await client.hset(KEYS.pending("u2"), "c5", pack_pending(Pending(5, Rank.ENROLLED)))
+    beside, _ = await open_shard(client, ShardKeys(0, 1), 0)
+    assert (await merge_run(client, beside, run_of(LOG, 0, 8), wanted=Wanted.PENDING_LEFT)).status == "OK"
+    assert await read_learners(client, ShardKeys(0, 1)) == reference.learners(LOG[:9])
+    assert await client.exists(KEYS.pending("u2"))
+    await merge(client, view, LOG, 5, 8)
+    assert not await client.exists(KEYS.pending("u2"))
 
 
 async def test_a_run_that_follows_is_merged(client: Client, view: ShardView) -> None:
