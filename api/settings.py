@@ -24,7 +24,7 @@ class ApiSettings(Connections):
     max_ingest_bytes: int = Field(
         default=8_000_000,
         ge=1,
-        description="Most bytes of bodies under way at once, a request counting at least 65,536; above it: 503.",
+        description="Most bytes of bodies under way at once, a request counting at least 8,192; above it: 503.",
     )
     ingest_timeout_s: float = Field(
         default=5.0, gt=0, description="Seconds until Kafka and Redis must have taken an event; above it: 503."

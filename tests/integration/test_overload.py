@@ -39,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 @pytest.fixture(scope="module")
 def api_url(stack: EmbeddedStack) -> Iterator[str]:
     """Run an API that takes little at once and waits long."""
-    settings = {"MAX_INGEST_BYTES": str(HELD * LEAST_BYTES), "MAX_BODY_BYTES": "500000", "INGEST_TIMEOUT_S": "120"}
+    settings = {"MAX_INGEST_BYTES": str(HELD * LEAST_BYTES), "MAX_BODY_BYTES": "120000", "INGEST_TIMEOUT_S": "120"}
     with running_api(stack.bootstrap_servers, stack.redis_url, **settings) as client:
         yield str(client.base_url)
 
