@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -111,6 +111,22 @@ def join_run(records: Sequence[Record], first: int, last: int, control: ControlS
         update = joined.get(event.user_id) or joined.setdefault(event.user_id, LearnerUpdate())
         update.take(cast(LearnerEvent, event), record.offset, record.timestamp)  # the topic holds no others
     return Run(first, last, joined, dead, len(records))
+
+
+def by_learners(run: Run, at_once: int) -> Iterator[Run]:
+    """Cut a run into runs of so many learners: the last has its offsets, those before it none, so they join early.
+
+    Only where nobody looks at the state before the last one: until then it holds more than `applied` says.
+
+    >>> run = Run(5, 9, {name: LearnerUpdate() for name in "abc"}, [], 5)
+    >>> [(part.first, part.last, "".join(part.updates)) for part in by_learners(run, 2)]
+    [(5, 4, 'ab'), (5, 9, 'c')]
+    """
+    updates = list(run.updates.items())
+    parts = [dict(updates[i : i + at_once]) for i in range(0, len(updates), at_once)] or [{}]
+    for early in parts[:-1]:
+        yield Run(run.first, run.first - 1, early, [], 0)
+    yield run._replace(updates=parts[-1])
 
 
 def _pack_fields(fields: dict[str, bytes]) -> bytes:

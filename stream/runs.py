@@ -39,9 +39,11 @@ def runs_of(records: Sequence[Record]) -> Iterator[list[Record]]:
         yield [record for _, record in run]
 
 
-async def read_spans(reader: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int) -> AsyncIterator[Span]:
-    """Yield the spans of a range of the log; together they cover every offset from `first` to `end` - 1."""
-    async for records, position in read_range(reader, partition, first, end, CHUNK):
+async def read_spans(
+    reader: AIOKafkaConsumer, partition: TopicPartition, first: int, end: int, chunk: int = CHUNK
+) -> AsyncIterator[Span]:
+    """Yield spans of at most `chunk` records; together they cover every offset from `first` to `end` - 1."""
+    async for records, position in read_range(reader, partition, first, end, chunk):
         if position > first:
             yield Span(records, first, position - 1)
             first = position

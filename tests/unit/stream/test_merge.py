@@ -13,8 +13,8 @@ from schemas.keys import ShardKeys
 from schemas.meta import Header
 from schemas.pending import Pending, pack_pending
 from schemas.registers import Rank
-from stream.merge import MergeAnswer, Wanted, merge_run
-from stream.view import ShardView, open_shard
+from stream.merge import MergeAnswer, Wanted, by_learners, merge_run
+from stream.view import ShardView, open_shard, read_meta
 from tests import reference
 from tests.reference import Logged
 from tests.shard_state import (
@@ -109,6 +109,22 @@ async def test_merging_commutes_and_joining_first_changes_nothing(
             await merge(client, view, log, len(log) - len(part), len(log) - 1)
         states.append((await read_digest(client, keys), await read_counts(client, keys)))
     assert states[0] == states[1] == states[2]
+
+
+@settings(max_examples=75)
+@given(scenario=scenarios)
+async def test_cutting_a_run_by_learners_changes_nothing(client: Client, scenario: Scenario) -> None:
+    whole, cut = [await empty(client, keys) for keys in (KEYS, BESIDE)]
+    await merge_all(client, whole, scenario)
+    for first, last in scenario.runs:
+        for part in by_learners(run_of(scenario.log, first, last), 1):
+            assert (await merge_run(client, cut, part)).status == "OK"
+    assert await read_stored(client, BESIDE) == await read_stored(client, KEYS)
+    assert await read_counts(client, BESIDE) == await read_counts(client, KEYS)
+    assert await read_scores(client, BESIDE.learners) == await read_scores(client, KEYS.learners)
+    assert set(await read_scores(client, BESIDE.dirty)) == set(await read_scores(client, KEYS.dirty))
+    metas = [await read_meta(client, keys) for keys in (BESIDE, KEYS)]
+    assert metas[0] and metas[1] and metas[0].applied == metas[1].applied == len(scenario.log) - 1
 
 
 @settings(max_examples=75)
