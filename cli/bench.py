@@ -37,6 +37,60 @@ def training(
 
 
 @app.command()
+def pipeline(
+    events: Annotated[int, typer.Option(min=1_000, help="Events that one worker takes in.")] = 60_000,
+    backlog: Annotated[int, typer.Option(min=1_000, help="Events that wait for two workers.")] = 500_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Merge events of learners by Zipf's law and make their lists anew, beside a Faust agent that does nothing."""
+    from bench.pipeline import measure
+
+    found = measure(events, backlog)._asdict()
+    give({"bench": {"pipeline": found}}, json_file, pairs(found))
+
+
+@app.command()
+def replay(
+    events: Annotated[int, typer.Option(min=1_000, help="Events of the log; half of them first.")] = 300_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Replay a log into a new generation, beside a consumer that decodes the same log and drops it."""
+    from bench.replay import measure
+
+    found = measure(events)._asdict()
+    give({"bench": {"replay": found}}, json_file, pairs(found))
+
+
+@app.command()
+def freshness(
+    rate: Annotated[int, typer.Option(min=1, help="Events a second, whatever the answers.")] = 500,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they come.")] = 30.0,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the histogram goes, as text.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Enrol learners over HTTP at a fixed rate, and time each from its acknowledgement to a list that has it in."""
+    from bench.freshness import measure
+
+    found = measure(rate, seconds)._asdict()
+    if plot is not None:
+        plot.write_text(found["histogram"] + "\n")
+    print(found.pop("histogram"), file=sys.stderr)
+    give({"bench": {"freshness": found}}, json_file, pairs(found))
+
+
+@app.command()
+def ingest(
+    events: Annotated[int, typer.Option(min=1_000, help="Events of each of four turns.")] = 20_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Post events in batches of 100 that Kafka acknowledges, beside a bare producer of the same records."""
+    from bench.ingest import measure
+
+    found = measure(events)._asdict()
+    give({"bench": {"ingest": found}}, json_file, pairs(found))
+
+
+@app.command()
 def catalogue(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder, in any layout that `import` reads.")],
     json_file: JsonFile = None,

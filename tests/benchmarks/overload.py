@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -26,24 +25,12 @@ import redis
 from aiokafka import AIOKafkaConsumer
 
 from adapters.kafka import end_offsets, open_reader, shard_of
+from bench.stack import PARTITIONS, Stack, running_up, shards, until
 from schemas.candidates import VERSION_AT, VERSION_BYTES
 from schemas.keys import ShardKeys
 from schemas.topics import LEARNER_EVENTS, Position
 from tests.benchmarks.flood import Answers, Caller, Flood, callers, flood_http, flood_kafka
-from tests.benchmarks.whole_system import (
-    PARTITIONS,
-    Stack,
-    course_ids,
-    import_folder,
-    is_quiet,
-    running,
-    until,
-    views,
-    wait_for_model,
-)
-
-QUIET_MODEL = {"REFIT_EVENTS": "1000000000", "REFIT_MINUTES": "100000"}
-"""No second training beside the floods."""
+from tests.benchmarks.whole_system import import_folder, wait_for_model
 
 PROBE_S = 0.25
 PROBE_PATIENCE_S = 120.0
@@ -98,7 +85,7 @@ class Watcher:
     def marks_and_memory(self) -> dict[str, float]:
         """Return the age of the oldest mark, the number of marks, what is merged, and memory."""
         pipeline = self._client.pipeline(transaction=False)
-        for keys in views():
+        for keys in shards():
             pipeline.zrange(keys.dirty, 0, 0, withscores=True)
             pipeline.zcard(keys.dirty)
             pipeline.hget(keys.meta, "applied")
@@ -154,7 +141,7 @@ class Watcher:
     async def watch(self, going: Callable[[], bool]) -> int:
         """Watch as long as `going()`; return where the log ends then."""
         pool, reading = (callers(self._stack.ready["api_url"], self._stack.token, 500) for _ in range(2))
-        courses, number = course_ids(self._stack), 0
+        courses, number = self._stack.course_ids(), 0
         async with open_reader(self._stack.ready["kafka"]) as reader:
             async with asyncio.TaskGroup() as group:
                 while going():
@@ -174,7 +161,7 @@ class Bench:
     def __init__(self, stack: Stack, jobs: ProcessPoolExecutor) -> None:
         self._stack = stack
         self._jobs = jobs
-        self._courses = tuple(course_ids(stack))
+        self._courses = tuple(stack.course_ids())
         self._capacity = 0.0
 
     def _flood(self, name: str, **changes: Any) -> Flood:
@@ -197,7 +184,7 @@ class Bench:
         watcher, until_s, ended = Watcher(self._stack, name), time.monotonic() + at_least_s, list[float]()
         job.add_done_callback(lambda _: ended.append(time.monotonic()))
         end = asyncio.run(watcher.watch(lambda: not job.done() or time.monotonic() < until_s))
-        until("catching up", lambda: is_quiet(self._stack, end), 600, 0.2)
+        until("catching up", lambda: self._stack.is_quiet(end), 600, 0.2)
         self._stack.note(f"{name}.catch_up_s", time.monotonic() - ended[0])
         self._note(name, watcher.seen)
         return job.result()
@@ -220,7 +207,7 @@ class Bench:
             self._kafka(self._flood(name, rate=1e9, seconds=1 / 1e9)).result()  # the process is there
             began, job = time.monotonic(), self._kafka(self._flood(name, rate=1e9, seconds=20_000 / 1e9))
             job.result()
-            until("the burst", lambda: is_quiet(self._stack, asyncio.run(log_end(self._stack))), 300, 0.1)
+            until("the burst", lambda: self._stack.is_quiet(asyncio.run(log_end(self._stack))), 300, 0.1)
             self._capacity = 20_000 / (time.monotonic() - began)
         self._stack.note("capacity_events_per_s", self._capacity)
 
@@ -295,9 +282,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default=",".join(PHASES))
     options = parser.parse_args()
-    os.environ.update(QUIET_MODEL)
     jobs = ProcessPoolExecutor(2, mp_context=get_context("spawn"))
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack, jobs:
+    with running_up() as stack, jobs:
         import_folder(stack, options.folder)
         wait_for_model(stack)
         bench = Bench(stack, jobs)

@@ -20,22 +20,15 @@ from typing import Any, Final
 import psutil
 
 from adapters.redis import Client, connect
+from bench.http import Connection, RefusedError
+from bench.stack import PARTITIONS, Stack, running_in, until
 from datasets.campus import Campus
 from datasets.campus_life import Life, history
 from schemas.events import LEARNER_EVENTS, AnyEvent
 from schemas.keys import SHARED_META, ShardKeys
 from schemas.settings import Connections
 from stream.publisher import open_publisher, publish_courses, publish_events
-from tests.benchmarks.whole_system import (
-    PARTITIONS,
-    Connection,
-    Stack,
-    applied_total,
-    is_quiet,
-    running,
-    until,
-    wait_for_model,
-)
+from tests.benchmarks.whole_system import wait_for_model
 
 COURSES: Final = 1_000
 LEARNERS: Final = 20_000
@@ -65,7 +58,7 @@ class Reader:
                 began = time.monotonic()
                 try:
                     self._judge(await connection.ask("GET", f"/v1/learners/{user_id}"), stood)
-                except RuntimeError:  # 503: Redis did not answer in time
+                except RefusedError:  # 503: Redis did not answer in time
                     self.refused += 1
                 self.slowest_ms = max(self.slowest_ms, (time.monotonic() - began) * 1_000)
                 await asyncio.sleep(0.02)
@@ -179,12 +172,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.state_dir.mkdir(parents=True, exist_ok=True)
-    with running(options.state_dir) as stack:
-        if not applied_total(stack):
+    with running_in(options.state_dir) as stack:
+        if not stack.applied():
             asyncio.run(_write_log(stack))
-        until("all lists", lambda: is_quiet(stack, EVENTS), 1_800)
+        until("all lists", lambda: stack.is_quiet(EVENTS), 1_800)
         wait_for_model(stack)
-        until("all lists of the model", lambda: is_quiet(stack, EVENTS), 1_800)
+        until("all lists of the model", lambda: stack.is_quiet(EVENTS), 1_800)
         asyncio.run(_lose(stack))
         stack.note("load_average", os.getloadavg()[0])
         stack.note("cpus", os.cpu_count() or 0)

@@ -1,0 +1,191 @@
+"""Speed of the stream: learners by Zipf's law, their histories merged and their lists made anew.
+
+One worker on a core of its own (where there are two), all others on the rest: events are published at once, and the
+clock stops when all are merged and no list is behind. Beside it, on the same log and core, a Faust agent that does
+nothing. Then a backlog: no worker runs while events are written; then two are started, and the clock with them.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import psutil
+import redis
+
+import deploy.child
+from adapters.kafka import open_producer
+from bench.log import PARTITIONS, Backends, backends
+from bench.stack import shards, until
+from bench.zipf import catalogue, zipf_events
+from deploy.this_python import run_module
+from schemas.candidates import VERSION_AT, VERSION_BYTES
+from schemas.events import LearnerEvent
+from schemas.meta import HEADER_FIELD
+from stream.publisher import publish_courses
+
+EVENTS: Final = 60_000
+BACKLOG: Final = 500_000
+EVENTS_BEFORE: Final = 20_000
+"""In the log before: something to train a model on."""
+
+_QUICK_TRAINING: Final = {"TRAIN_EPOCHS": "2", "TRAIN_PATIENCE": "0"}
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_PATIENCE_S: Final = 900.0
+_SAMPLE: Final = 2_000
+
+
+class PipelineSpeed(NamedTuple):
+    """Events a second until the lists are right; `ratio`: to the idle agent, on the same core in the same run.
+
+    CPU is that of the worker's process, of the idle agent's; `backlog_...`: two workers, after none ran.
+    """
+
+    events_per_s: float
+    ratio: float
+    idle_events_per_s: float
+    cpu_us_per_event: float
+    idle_cpu_us_per_event: float
+    cpu_ratio: float
+    events: int
+    backlog_events_per_s: float
+    backlog_events: int
+
+
+def _own_core() -> tuple[set[int], set[int]]:
+    """Return the core of the worker and those of all others; the same where there is one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {cores[-1]}, set(cores[:-1]) or {cores[-1]}
+
+
+@contextmanager
+def _kept_to(cores: set[int]) -> Iterator[None]:
+    """Keep this process, and all that it starts, to these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def _child(command: Sequence[str], cores: set[int], **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a process on these cores; it dies with us, and with the context."""
+    shim = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
+    process = subprocess.Popen((*shim, *command), env={**os.environ, **_ONE_THREAD, **settings}, stdout=subprocess.PIPE)
+    os.sched_setaffinity(process.pid, cores)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextmanager
+def _worker(running: Backends, number: int, cores: set[int]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a worker."""
+    with _child(run_module("stream"), cores, **running.environment, WORKER_ID=f"worker-{number}") as process:
+        yield process
+
+
+class _System(NamedTuple):
+    """What is measured, and how it is looked at."""
+
+    running: Backends
+    client: "redis.Redis"
+
+    def is_right(self, events: int) -> bool:
+        """Whether so many records are merged and no list is behind."""
+        pipeline = self.client.pipeline(transaction=False)
+        for keys in shards():
+            pipeline.hmget(keys.meta, "applied", "status")
+            pipeline.zcard(keys.dirty)
+        answers = pipeline.execute()
+        merged = sum(int(applied or -1) + 1 for applied, _ in answers[::2])
+        return merged >= events and not any(answers[1::2]) and all(status == b"live" for _, status in answers[::2])
+
+    def check(self) -> None:
+        """Look at learners of every shard whether their list was made from all that is merged of them."""
+        for keys in shards():
+            users: Any = self.client.zrange(keys.learners, 0, _SAMPLE // PARTITIONS)
+            for user in (one.decode() for one in users):
+                header: Any = self.client.hget(keys.history(user), HEADER_FIELD)
+                version: Any = self.client.getrange(keys.candidates(user), VERSION_AT, VERSION_AT + VERSION_BYTES - 1)
+                if version[16:] != header[:16]:  # the offsets of the last records that changed the learner
+                    raise AssertionError(f"the list of {user} is behind, and no mark says so")
+
+
+def _furnish(running: Backends, events: Sequence[LearnerEvent]) -> None:
+    """Give the log courses and learners, and train a model of them."""
+
+    async def courses() -> None:
+        async with open_producer(running.connections.kafka_bootstrap_servers) as producer:
+            await publish_courses(producer, catalogue())
+
+    asyncio.run(courses())
+    running.publish(events)
+    command = run_module("cli.app", "train", "--force", "--json", "-")
+    environment = {**os.environ, **running.environment, **_QUICK_TRAINING}
+    subprocess.run(command, env=environment, check=True, capture_output=True, cwd=running.folder)
+
+
+def _idle(running: Backends, events: int, cores: set[int]) -> tuple[float, float]:
+    """Return seconds and CPU seconds of an agent that reads so many events and does nothing."""
+    command = run_module("bench.idle_agent", running.connections.kafka_bootstrap_servers, str(events))
+    with _child(command, cores, IDLE_AGENT_DIR=str(running.folder / "idle")) as process:
+        said = process.communicate(timeout=_PATIENCE_S)[0].split()
+    return float(said[0]), float(said[1])
+
+
+def _timed(work: Callable[[], object], process: "subprocess.Popen[bytes] | None" = None) -> tuple[float, float]:
+    """Return seconds and the process's CPU seconds of some work."""
+    cpu = psutil.Process(process.pid).cpu_times if process else None
+    before, began = sum(cpu()[:2]) if cpu else 0.0, time.monotonic()
+    work()
+    return time.monotonic() - began, (sum(cpu()[:2]) if cpu else 0.0) - before
+
+
+def measure(events: int = EVENTS, backlog: int = BACKLOG) -> PipelineSpeed:
+    """Return the speeds."""
+    now_s = int(time.time())
+    own, others = _own_core()
+    written = iter(list(zipf_events(EVENTS_BEFORE + events + backlog, now_s)))
+    before, measured, waiting = ([next(written) for _ in range(number)] for number in (EVENTS_BEFORE, events, backlog))
+    with _kept_to(others), backends() as running, redis.Redis.from_url(running.connections.redis_url) as client:
+        system = _System(running, client)
+        _furnish(running, before)
+        with _worker(running, 1, own) as worker:
+            until("the first lists", lambda: system.is_right(len(before)), _PATIENCE_S)
+
+            def publish_and_wait() -> None:
+                running.publish(measured)
+                until("the lists", lambda: system.is_right(len(before) + events), _PATIENCE_S)
+
+            seconds, cpu_s = _timed(publish_and_wait, worker)
+        system.check()
+        idle_s, idle_cpu_s = _idle(running, len(before) + events, own)
+        running.publish(waiting)
+        total, began = len(before) + events + backlog, time.monotonic()
+        with _worker(running, 1, own | others), _worker(running, 2, own | others):
+            until("the backlog", lambda: system.is_right(total), _PATIENCE_S)
+            backlog_s = time.monotonic() - began
+        system.check()
+    return _speed(events, (seconds, cpu_s), len(before) + events, (idle_s, idle_cpu_s), backlog, backlog_s)
+
+
+def _speed(
+    events: int, ours: tuple[float, float], idle_events: int, idle: tuple[float, float], backlog: int, backlog_s: float
+) -> PipelineSpeed:
+    rate, idle_rate = events / ours[0], idle_events / idle[0]
+    cpu_us, idle_cpu_us = ours[1] / events * 1e6, idle[1] / idle_events * 1e6
+    return PipelineSpeed(
+        events_per_s=round(rate), ratio=round(rate / idle_rate, 3), idle_events_per_s=round(idle_rate),
+        cpu_us_per_event=round(cpu_us, 1), idle_cpu_us_per_event=round(idle_cpu_us, 1),
+        cpu_ratio=round(idle_cpu_us / cpu_us, 3), events=events,
+        backlog_events_per_s=round(backlog / backlog_s), backlog_events=backlog,
+    )  # fmt: skip
