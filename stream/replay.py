@@ -39,8 +39,10 @@ from stream.view import ShardView, open_shard
 logger: Final = logging.getLogger(__name__)
 
 SHARDS_AT_ONCE: Final = 4
-JOINED: Final = 8_000
-"""Records joined in the client before any of them is merged: many are of one learner, whose merge costs one."""
+JOINED: Final = 4_000
+"""Records joined in the client before any of them is merged: many are of one learner, whose merge costs one.
+
+All may be of one learner, and Lua unpacks fewer than 8,000 fields."""
 LEARNERS_A_CALL: Final = 500
 """A script stops the server for everybody: some milliseconds."""
 _BATCH: Final = 64
