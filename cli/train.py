@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from cli.progress import meter
 from cli.system import find
 from trainer.result import TrainResult
 from trainer.settings import load_settings
-from trainer.train import train_once
+from trainer.train import leads, train_once
 
 app = typer.Typer(add_completion=False)
 
@@ -39,6 +40,7 @@ def train(
 
     --as-of uses the log up to an append time. Same offsets and seed give the same digest. With too little in the log
     to train on there is no model, and the exit status is 1. Variables of the environment come before --config.
+    Started several times by torchrun, the network is trained by all of them: docs/scaling.md.
     """
     given: dict[str, Any] = {**find(state_dir).addresses(redis=False)}
     if "SNAPSHOT_DIR" not in os.environ:
@@ -48,12 +50,16 @@ def train(
     if device is not None:
         given["train_device"] = device
     settings = load_settings(**given)
+    call = partial(train_once, settings, seed=seed, force=force, as_of_ms=as_of)
+    if not leads():
+        asyncio.run(call())
+        return  # the first process says what it came to
     with meter("training", 1) as progress:
 
         def reach(what: str, fraction: float) -> None:
             progress.reach(fraction, what=what)
 
-        result = asyncio.run(train_once(settings, seed=seed, force=force, as_of_ms=as_of, progress=reach))
+        result = asyncio.run(call(progress=reach))
     give(result, json_file, pairs(_shown(result)))
     raise typer.Exit(0 if result.version else 1)
 

@@ -36,7 +36,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says of itself. `digest` is over the files alone: same log + same seed = same digest.
+    """What a bundle says of itself. `digest` is over the files alone: same log, seed and number of training
+    `processes` = same digest.
 
     `metrics`, `champion_metrics` (the popular list's if there was no champion) and `popular_metrics` are of the same
     cases; `reason` is the verdict; `newest_us` is the moment of the newest event that the model was fitted on. From
@@ -62,6 +63,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     comparisons: tuple[Comparison, ...] = ()
     reason: str = ""
     epochs: int = 0
+    processes: int = 1
     newest_us: int = 0
 
 

@@ -76,9 +76,9 @@ async def obey(order: Order, reporter: Reporter) -> TrainResult:
     settings = TrainerSettings(**order.settings, train_config=None)  # its values are in the order
     if order.what == "bootstrap":
         return await make_bootstrap(settings, order.seed)
-    from trainer.make import make_model  # imports torch, which takes 2 s and 300 MB
+    from trainer.make import make_together  # imports torch, which takes 2 s and 300 MB
 
-    return await make_model(settings, order.seed, order.force, order.as_of_ms, reporter.progress)
+    return await make_together(settings, order.seed, order.force, order.as_of_ms, reporter.progress)
 
 
 def _end_with_parent() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from recommender.model import NeuMF
 from schemas.errors import ConfigurationError
@@ -15,6 +16,7 @@ from trainer.examples import Examples, Source, ahead
 from trainer.interactions import Interactions
 from trainer.losses import binary_cross_entropy, focal, softmax_among
 from trainer.network import HistoryNeuMF, Towers
+from trainer.processes import averaging, number, rank, share, told
 from trainer.settings import TrainerSettings
 from trainer.stopping import Validation
 
@@ -38,6 +40,17 @@ class Plan:
         largest = max(settings.train_batch_pairs // (1 + settings.train_negatives), 1)
         batch = min(largest, max(128, enrolments // LEAST_STEPS_AN_EPOCH))
         return cls(batch, settings.train_epochs * -(-enrolments // batch))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is trained: all that the processes of one training have to agree on."""
+
+    interactions: Interactions
+    settings: TrainerSettings
+    seed: int
+    until_us: int | None
+    epochs: int | None
 
 
 def trainable(interactions: Interactions, until_us: int | None) -> NDArray[np.int64]:
@@ -67,24 +80,39 @@ def fit_neumf(
 
     A course that a learner takes later counts as not taken: nothing of the future is used. With `epochs` the training
     ends after so many, on the same curve of learning rates; with a validation it ends when that says so, and the best
-    epoch is returned. Raises ConfigurationError if it diverges.
+    epoch is returned. What comes out depends on the seed and the number of processes. Raises ConfigurationError if it
+    diverges.
     """
-    make_deterministic(seed, settings.train_threads)
+    fit = told(Fit(interactions, settings, seed, until_us, epochs))
+    return _fit(fit, progress, validation)
+
+
+def follow(progress: Callable[[float], None]) -> None:
+    """Make each fit that the first process makes, until it makes no more (`told(None)`)."""
+    while (fit := told()) is not None:
+        _fit(fit, progress, None)
+
+
+def _fit(fit: Fit, progress: Callable[[float], None], validation: Validation | None) -> NeuMF:
+    """Return the network, trained by this process and those beside it; only the first of them validates."""
+    interactions, settings, until_us = fit.interactions, fit.settings, fit.until_us
+    make_deterministic(fit.seed + rank(), settings.train_threads)
     device = device_of(settings.train_device)
     rows = newest(interactions, trainable(interactions, until_us), settings.train_max_targets)
     decays = np.array(settings.train_decays, dtype=np.float32)
     network = HistoryNeuMF(len(interactions.course_ids), settings.train_dimensions, len(decays), settings.train_dropout)
-    network.to(device)
-    plan, last = Plan.of(len(rows), settings), epochs or settings.train_epochs
+    objective = averaging(Objective(network.to(device), settings))
+    plan, last = Plan.of(len(rows), settings), fit.epochs or settings.train_epochs
     rate = settings.train_learning_rate
     adam = Adam(network.parameters(), rate, LAST_RATE * rate, plan.steps, settings.train_weight_decay)
-    source = Source(interactions, interactions.taken_before(until_us), settings, np.random.default_rng(seed))
+    rng = np.random.default_rng(fit.seed + rank())
+    source, own = Source(interactions, interactions.taken_before(until_us), settings, rng), share(rows)
     for epoch in range(last):
-        for examples in ahead(source.epoch(rows, plan.batch)):
-            adam.step(loss_of(network, examples.to(device), settings))
+        for examples in ahead(source.epoch(own, -(-plan.batch // number()))):
+            adam.step(objective(examples.to(device)))
         _check_finite(network, settings, epoch)
         progress((epoch + 1) / last)
-        if validation is not None and validation.stops(network, decays):
+        if told(validation is not None and validation.stops(network, decays)):
             break
     return NeuMF(decays=decays, **(validation.best if validation is not None else network.arrays()))
 
@@ -95,6 +123,19 @@ def _check_finite(network: HistoryNeuMF, settings: TrainerSettings, epoch: int) 
             f"the training ended in numbers that are none in epoch {epoch + 1}: "
             f"lower TRAIN_LEARNING_RATE, which is {settings.train_learning_rate:g}"
         )
+
+
+class Objective(nn.Module):
+    """The loss as a module over the network."""
+
+    def __init__(self, network: HistoryNeuMF, settings: TrainerSettings) -> None:
+        super().__init__()
+        self.network = network
+        self._settings = settings
+
+    def forward(self, examples: Examples) -> torch.Tensor:
+        """Return the loss of a batch."""
+        return loss_of(self.network, examples, self._settings)
 
 
 def loss_of(network: HistoryNeuMF, examples: Examples, settings: TrainerSettings) -> torch.Tensor:

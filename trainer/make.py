@@ -1,17 +1,19 @@
 """A training from end to end: read the log, fit, test, judge, publish. It brings torch in: for the child alone."""
 
 import logging
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
 from adapters.bundles import BundleStore
 from schemas.errors import NotReadyError
 from trainer.champion import load_champion
+from trainer.fit import follow
 from trainer.gate import judge
 from trainer.kept_log import read_kept_log
 from trainer.log import Log, holds_erased, read_log
 from trainer.pipeline import train_model
+from trainer.processes import number, rank, together, told
 from trainer.publish import Made, live_model, publish
 from trainer.result import Progress, TrainResult
 from trainer.settings import TrainerSettings
@@ -20,6 +22,21 @@ logger: Final = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3
 """A training is repeated so often at most because somebody in it was erased meanwhile."""
+
+
+async def make_together(
+    settings: TrainerSettings, seed: int, force: bool, as_of_ms: int | None, progress: Progress
+) -> TrainResult:
+    """Make a model with the processes that torchrun started beside this one, if it did; all return the result."""
+    with together():
+        if rank():
+            follow(lambda done: progress("following", done))
+            result = told()
+        else:
+            result = await make_model(settings, seed, force, as_of_ms, progress)
+            told(None)
+            told(result)
+        return cast(TrainResult, result)
 
 
 async def make_model(
@@ -63,4 +80,4 @@ async def _make(log: Log, settings: TrainerSettings, seed: int, force: bool, pro
     verdict = judge(found.tail, champion, duel, absent or trained.absent, force, is_newer)
     logger.info("grades: %s", trained.grades.reason)
     verdict = msgspec.structs.replace(verdict, metrics={**verdict.metrics, **trained.grades.metrics})
-    return Made(model, log, seed, verdict, found.epochs, found.passes)
+    return Made(model, log, seed, verdict, found.epochs, found.passes, number())

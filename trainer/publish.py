@@ -33,6 +33,7 @@ class Made(NamedTuple):
     verdict: Verdict
     epochs: int = 0
     passes: int = 0
+    processes: int = 1
 
 
 async def publish(made: Made, settings: TrainerSettings) -> TrainResult:
@@ -117,6 +118,7 @@ def write_bundle(folder: Path, made: Made, settings: TrainerSettings) -> Manifes
         comparisons=made.verdict.comparisons,
         reason=made.verdict.reason,
         epochs=made.epochs,
+        processes=made.processes,
         newest_us=max((event.occurred_us for event in made.log.events), default=0),
         num_courses=len(made.model.course_ids),
         popular_only=made.model.blend.popular_only,

@@ -21,6 +21,11 @@ _LINE_BYTES: Final = 1 << 24
 _decoder: Final[msgspec.json.Decoder[Step | Outcome]] = msgspec.json.Decoder(Step | Outcome)
 
 
+def leads() -> bool:
+    """Whether this is the first of the processes that torchrun started, or no torchrun did."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class TrainingError(CoursestreamError):
     """A training ended without a result; what was live stays live."""
 
@@ -80,9 +85,9 @@ async def _run(
 
 
 async def _next_line(stdout: asyncio.StreamReader) -> bytes:
-    """Return what the child says next, empty at its end."""
+    """Return what the child says next, empty at its end. One that follows another waits as long as that takes."""
     try:
-        return await asyncio.wait_for(stdout.readline(), SILENCE_S)
+        return await asyncio.wait_for(stdout.readline(), SILENCE_S if leads() else None)
     except TimeoutError:
         raise TrainingError(f"the training reported no step for {SILENCE_S:.0f} s and was ended") from None
 
