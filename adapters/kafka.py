@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 from aiokafka.partitioner import murmur2
 
+from adapters.brokers import begin_anew_without_brokers
 from adapters.lenient import accept_any_header_name
 from schemas.errors import LogTruncatedError
 
@@ -18,6 +19,7 @@ _POLL_MS: Final = 500
 _METADATA_S: Final = 15.0
 
 accept_any_header_name()
+begin_anew_without_brokers()
 
 
 @lru_cache(maxsize=200_000)
