@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c '$(IS_RECENT)' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test chaos benchmarks format lint types imports fast constraints
+.PHONY: help install demo cluster check test chaos benchmarks format lint types imports fast constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## Start everything with learners in it: make demo [DATA=path]
 	$(BIN)/coursestream demo $(if $(DATA),--data '$(DATA)')
+
+NODES ?= 3
+CLUSTER_DIR ?= .coursestream-cluster
+
+cluster: $(STAMP) ## Three brokers, a Redis Cluster of three nodes, three workers, two APIs: make cluster [DATA=path] [NODES=3]
+	$(BIN)/coursestream up --state-dir '$(CLUSTER_DIR)' --nodes $(NODES) --workers 3 --apis 2 $(if $(DATA),--data '$(DATA)')
 
 check: format-check lint types imports fast ## Format, lint, types, import rules, unit and contract tests, doctests
 

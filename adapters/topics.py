@@ -20,12 +20,15 @@ from schemas.settings import Connections
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP, TOPICS, UNCOMPRESSED, Topic
 
 _COMPRESSION: Final = "compression.type"
+_IN_SYNC: Final = "min.insync.replicas"
+"""Copies that have what is acknowledged: of three, two; so one may be away, and one more lost."""
 _SET_OF_TOPIC: Final = 1
 """Source of a setting, as Kafka numbers them: it was set of the topic itself."""
 
 
 async def _create(admin: AIOKafkaAdminClient, topic: Topic, partitions: int, replication_factor: int) -> None:
-    new = NewTopic(topic.name, topic.partitions or partitions, replication_factor, topic_configs=topic.settings())
+    settings = {**topic.settings(), _IN_SYNC: str(max(replication_factor - 1, 1))}
+    new = NewTopic(topic.name, topic.partitions or partitions, replication_factor, topic_configs=settings)
     answer = await admin.create_topics([new])
     for _, code, message in (error[:3] for error in answer.topic_errors):
         if code not in (0, TopicAlreadyExistsError.errno):
@@ -65,7 +68,8 @@ async def check_partitions(bootstrap_servers: str) -> int:
 async def ensure_topics(bootstrap_servers: str, partitions: int, replication_factor: int = 1) -> None:
     """Create the topics that are missing and write the first record of `control` if there is none.
 
-    A system that was founded keeps its number of partitions: `partitions` counts for a new one only.
+    A system that was founded keeps its number of partitions and of copies: `partitions` and `replication_factor` count
+    for a new one only.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
@@ -87,7 +91,7 @@ async def ensure_topics(bootstrap_servers: str, partitions: int, replication_fac
 
 
 def main() -> None:
-    """Found the system that the environment names, with `PARTITIONS` shards (16)."""
+    """Found the system that the environment names, with `PARTITIONS` shards (16), `REPLICATION_FACTOR` copies (1)."""
     connections = Connections()
     asyncio.run(
         ensure_topics(

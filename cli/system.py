@@ -40,8 +40,16 @@ class System:
         """Return this system's addresses as settings; without `redis`, Redis may be unknown."""
         bundles = os.environ.get("BUNDLE_URL") or str(self.state_dir.absolute() / "bundles")
         cache = os.environ.get("BUNDLE_CACHE") or str(self.state_dir.absolute() / "bundle-cache")
-        addresses = {"kafka_bootstrap_servers": self.kafka, "bundle_url": bundles, "bundle_cache": cache}
-        return {**addresses, "redis_url": self.redis_url} if redis else addresses
+        addresses: dict[str, Any] = {
+            "kafka_bootstrap_servers": self.kafka,
+            "bundle_url": bundles,
+            "bundle_cache": cache,
+        }
+        if not redis:
+            return addresses
+        if not os.environ.get("REDIS_URL"):  # what stands in the environment about another Redis is not about ours
+            addresses["redis_cluster"] = self.ready.get("redis_cluster", False)
+        return {**addresses, "redis_url": self.redis_url}
 
     def connections(self, redis: bool = True) -> Connections:
         """Return how this system is connected to."""

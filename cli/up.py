@@ -17,6 +17,13 @@ def up(
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="A folder to import once the API serves.")] = None,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Stream workers; at most as many as shards.")] = 2,
     port: Annotated[int, typer.Option(min=0, max=65_535, metavar="P", help="Port of the API; 0: a free one.")] = 8_000,
+    nodes: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Kafka brokers, and as many Redis nodes as a cluster; 3 bear a loss."),
+    ] = 1,
+    apis: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes of the API, on ports from P on: for a load balancer.")
+    ] = 1,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", metavar="F", help="Also written with what `ready.json` holds.")
     ] = None,
@@ -29,5 +36,5 @@ def up(
     from deploy.up import UpOptions
     from deploy.up import up as run_up
 
-    options = UpOptions(state_dir, data=data, workers=workers, port=port, ready_file=ready_file)
+    options = UpOptions(state_dir, data=data, workers=workers, port=port, ready_file=ready_file, nodes=nodes, apis=apis)
     raise typer.Exit(asyncio.run(run_up(options)))

@@ -17,9 +17,10 @@ from deploy.supervisor import Supervisor
 class EmbeddedStack:
     """A running Kafka and Redis over one state directory. Made by `embedded`."""
 
-    def __init__(self, state_dir: Path, partitions: int) -> None:
+    def __init__(self, state_dir: Path, partitions: int, nodes: int) -> None:
         self.state_dir = state_dir
         self.partitions = partitions
+        self.nodes = nodes
         self.bootstrap_servers = ""
         self.redis_url = ""
         self._supervisor: Supervisor
@@ -30,7 +31,7 @@ class EmbeddedStack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids of `kafka` and `redis`; one that dies comes back under another."""
+        """Process ids of `kafka` and `redis`, or `kafka-1`, `redis-1` ...; one that dies comes back under another."""
         return self._supervisor.pids
 
     async def __aenter__(self) -> Self:
@@ -38,9 +39,9 @@ class EmbeddedStack:
             lock = stack.enter_context(locked(self.state_dir))
             log = stack.enter_context(LogLines())
             self._supervisor = await stack.enter_async_context(Supervisor(log))
-            backends = await start_backends(self._supervisor, self.state_dir, lock, EMBEDDED)
-            await ensure_topics(backends.bootstrap_servers, self.partitions)
-            self.bootstrap_servers, self.redis_url = backends
+            backends = await start_backends(self._supervisor, self.state_dir, lock, EMBEDDED, self.nodes)
+            await ensure_topics(backends.bootstrap_servers, self.partitions, backends.copies)
+            self.bootstrap_servers, self.redis_url = backends.bootstrap_servers, backends.redis_url
             self._stack = stack.pop_all()
         return self
 
@@ -75,6 +76,9 @@ class EmbeddedStack:
             started.set_exception(error)
 
 
-def embedded(state_dir: Path, partitions: int = 16) -> EmbeddedStack:
-    """Start a real Kafka and Redis over a state directory, to be used by `with` or `async with`."""
-    return EmbeddedStack(state_dir, partitions)
+def embedded(state_dir: Path, partitions: int = 16, nodes: int = 1) -> EmbeddedStack:
+    """Start a real Kafka and Redis over a state directory, to be used by `with` or `async with`.
+
+    Of several nodes the Redis is a cluster.
+    """
+    return EmbeddedStack(state_dir, partitions, nodes)

@@ -32,6 +32,16 @@ def choose_port(port: int) -> int:
     return port
 
 
+def choose_ports(port: int, number: int) -> tuple[int, ...]:
+    """Return so many ports for the API, from the given one on, free ones for 0; ConfigurationError if one is taken."""
+    if port + number > 65_536:
+        raise ConfigurationError(f"there are no {number} ports from {port} on: choose a lower one with --port")
+    ports: list[int] = []
+    for following in range(number):
+        ports.append(choose_port(port + following) if port else free_port(ports))
+    return tuple(ports)
+
+
 def development_secret(state_dir: Path) -> str:
     """Return the secret that signs this directory's tokens, made at the first call, readable by its owner only."""
     path = state_dir / SECRET

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.backends import Backends
@@ -18,16 +18,22 @@ def write_by_rename(path: Path, text: str) -> None:
     staged.replace(path)
 
 
-def ready_text(api_url: str, backends: Backends, pids: Mapping[str, int]) -> str:
-    """Return the file's text. A part that is not ours, or is just being restarted, has no process id."""
+def ready_text(api_urls: Sequence[str], backends: Backends, pids: Mapping[str, int]) -> str:
+    """Return the file's text. A part that is not ours, or is just being restarted, has no process id.
+
+    Of what there are several, each is named: `kafka-1`, `redis-1`, `api-1`.
+    """
     workers = [pid for name, pid in pids.items() if name.startswith("worker-")]
-    single = {name: pids.get(name) for name in ("kafka", "redis", "trainer", "api")}
+    others = {name: pid for name, pid in pids.items() if not name.startswith("worker-")}
+    single = dict.fromkeys(("kafka", "redis", "trainer", "api"))
     return json.dumps(
         {
-            "api_url": api_url,
+            "api_url": api_urls[0],
+            "api_urls": api_urls,
             "kafka": backends.bootstrap_servers,
             "redis_url": backends.redis_url,
-            "pids": {**single, "workers": workers},
+            "redis_cluster": backends.redis_cluster,
+            "pids": {**single, **others, "workers": workers},
         }
     )
 

@@ -16,24 +16,25 @@ from deploy.this_python import run_module
 
 @dataclass(frozen=True)
 class System:
-    """What the roles of one running system share. `state_dir` is absolute."""
+    """What the roles of one running system share. `state_dir` is absolute; each process of the API has a port."""
 
     state_dir: Path
     backends: Backends
     secret: str
-    port: int
+    ports: tuple[int, ...]
     workers: int
 
     @property
-    def api_url(self) -> str:
-        """Address of the API."""
-        return f"http://{LOOPBACK}:{self.port}"
+    def api_urls(self) -> list[str]:
+        """Addresses of the processes of the API."""
+        return [f"http://{LOOPBACK}:{port}" for port in self.ports]
 
     def environment(self) -> dict[str, str]:
         """Return the settings that every role and every command reads."""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.backends.bootstrap_servers,
             "REDIS_URL": self.backends.redis_url,
+            "REDIS_CLUSTER": str(self.backends.redis_cluster).lower(),
             "BUNDLE_URL": os.environ.get("BUNDLE_URL") or str(self.state_dir / "bundles"),
             "BUNDLE_CACHE": os.environ.get("BUNDLE_CACHE") or str(self.state_dir / "bundle-cache"),
             "COURSESTREAM_STATE_DIR": str(self.state_dir),
@@ -58,14 +59,15 @@ API_STOP_S: Final = 5.5
 """Longer than the API waits for requests that are under way."""
 
 
-def api(system: System) -> Child:
-    """Return the API: ready, and alive, when `/livez` answers, which depends on nothing."""
-    settings = {"API_HOST": LOOPBACK, "API_PORT": str(system.port), "JWT_SECRET": system.secret}
+def api(system: System, number: int) -> Child:
+    """Return a process of the API: ready, and alive, when `/livez` answers, which depends on nothing."""
+    settings = {"API_HOST": LOOPBACK, "API_PORT": str(system.ports[number - 1]), "JWT_SECRET": system.secret}
+    answers = partial(http_answers, f"{system.api_urls[number - 1]}/livez")
     return Child(
-        "api",
+        "api" if len(system.ports) == 1 else f"api-{number}",
         run_module("api"),
-        ready=partial(http_answers, f"{system.api_url}/livez"),
-        alive=partial(http_answers, f"{system.api_url}/livez"),
+        ready=answers,
+        alive=answers,
         environment={**system.environment(), **settings},
         stop_s=API_STOP_S,
     )
@@ -87,4 +89,5 @@ def trainer(system: System) -> Child:
 def roles(system: System) -> list[Child]:
     """Return all children of the system that need Kafka and Redis."""
     workers = [worker(system, number) for number in range(1, system.workers + 1)]
-    return [api(system), *workers, trainer(system)]
+    apis = [api(system, number) for number in range(1, len(system.ports) + 1)]
+    return [*apis, *workers, trainer(system)]

@@ -13,7 +13,7 @@ from deploy.backends import Configured, start_backends
 from deploy.imports import folder_digest, imported, remember_import
 from deploy.lock import locked
 from deploy.log_lines import LogLines
-from deploy.preflight import check_disk, choose_port, development_secret
+from deploy.preflight import check_disk, choose_ports, development_secret
 from deploy.ready import READY, ready_text, remove, write_by_rename
 from deploy.roles import System, roles
 from deploy.supervisor import Supervisor
@@ -28,7 +28,10 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class UpOptions:
-    """What `up` is asked for. `port` 0 is a free one; `partitions` counts for a new state directory only."""
+    """What `up` is asked for. `port` 0 is a free one; `partitions` counts for a new state directory only.
+
+    `nodes`: of the embedded Kafka and of the embedded Redis. `apis`: processes of the API, on ports from `port` on.
+    """
 
     state_dir: Path
     data: Path | None = None
@@ -36,6 +39,8 @@ class UpOptions:
     port: int = 8000
     ready_file: Path | None = None
     partitions: int = 16
+    nodes: int = 1
+    apis: int = 1
 
 
 async def _nothing(api_url: str) -> None:
@@ -120,19 +125,20 @@ class _Up:
         system = await self._start(lock)
         self._serving = system
         self._write_ready()
-        self._log.say("up", f"serving at {system.api_url}")
+        self._log.say("up", f"serving at {', '.join(system.api_urls)}")
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(alongside(system.api_url))
+            tasks.create_task(alongside(system.api_urls[0]))
             if self._options.data is not None:
                 await self._import(system, self._options.data)
             await asyncio.Event().wait()
 
     async def _start(self, lock: int) -> System:
-        port, secret = choose_port(self._options.port), development_secret(self._state_dir)
-        backends = await start_backends(self.supervisor, self._state_dir, lock, Configured())
-        await ensure_topics(backends.bootstrap_servers, self._options.partitions)
-        _check_workers(self._options.workers, await check_partitions(backends.bootstrap_servers))
-        system = System(self._state_dir, backends, secret, port, self._options.workers)
+        options, secret = self._options, development_secret(self._state_dir)
+        ports = choose_ports(options.port, options.apis)
+        backends = await start_backends(self.supervisor, self._state_dir, lock, Configured(), options.nodes)
+        await ensure_topics(backends.bootstrap_servers, options.partitions, backends.copies)
+        _check_workers(options.workers, await check_partitions(backends.bootstrap_servers))
+        system = System(self._state_dir, backends, secret, ports, options.workers)
         await self.supervisor.start(*roles(system))
         return system
 
@@ -152,7 +158,7 @@ class _Up:
         """Write the addresses and the present process ids, once everything serves and after each restart."""
         if self._serving is None:
             return
-        text = ready_text(self._serving.api_url, self._serving.backends, self.supervisor.pids)
+        text = ready_text(self._serving.api_urls, self._serving.backends, self.supervisor.pids)
         try:
             for path in self._ready_files:
                 write_by_rename(path, text)

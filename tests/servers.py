@@ -64,7 +64,7 @@ def running_redis(folder: Path, program: Path | None = None, **environment: str)
     """Start a server, the embedded one unless told otherwise, with these environment variables; it ends with us."""
     with locked(folder) as lock:
         embedded = EmbeddedRedis(folder, lock)
-        child = embedded.prepare()
+        (child,) = embedded.prepare()
         carried, *settings = child.command
         command = (str(program or carried), *settings)
         process = subprocess.Popen(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.ports import LOOPBACK
-from deploy.preflight import check_disk, choose_port, development_secret
+from deploy.ports import LOOPBACK, is_free
+from deploy.preflight import check_disk, choose_port, choose_ports, development_secret
 from schemas.errors import ConfigurationError
 
 Usage = namedtuple("Usage", "total used free")
@@ -23,6 +23,16 @@ def test_a_taken_port_is_named() -> None:
 
 def test_port_0_is_a_free_one() -> None:
     assert choose_port(0) > 0
+
+
+def test_processes_of_the_api_have_ports_of_their_own() -> None:
+    assert len(set(choose_ports(0, 3))) == 3
+    with pytest.raises(ConfigurationError, match="no 2 ports from 65535 on"):
+        choose_ports(65_535, 2)
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"port {port} is in use"):
+            choose_ports(port - 1 if is_free(port - 1) else port, 2)
 
 
 def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
