@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 
 from cli.options import JsonFile
 from cli.output import give, pairs, table
@@ -103,6 +104,32 @@ def catalogue(
     rows = [(label, *one.values()) for label, one in found["labels"].items()]
     columns = ("label", "#courses", "#labels", "#share of the nearest", "#by chance", "#without neighbours")
     give({"bench": {"catalogue": found}}, json_file, table(columns, rows))
+
+
+@app.command()
+def growth(
+    learners: Annotated[
+        int, typer.Option(min=30, help="The largest number; a tenth and a third of it, too.")
+    ] = 100_000,
+    courses: Annotated[int, typer.Option(min=30, help="The largest number; a tenth and a third of it, too.")] = 10_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure what grows with learners and courses: bytes in Redis, CPU of a refresh, a start, a fit, a search.
+
+    Learners have ten courses each. A million learners need 6 GB for Redis, and an hour.
+    """
+    from bench.growth import measure
+
+    found = [measure(max(learners // part, 10), max(courses // part, 10)) for part in (10, 3, 1)]
+    columns = ("#learners", "#courses", "#bytes a learner", "#merge us", "#refresh us", "#start s", "#MB", "#fit s")
+    looked = [(one.courses, *cost) for one in found for cost in one.search]
+    costs = ("#courses", "index", "#recall@100", "#ms", "#build s")
+    answer = [{**one._asdict(), "search": [cost._asdict() for cost in one.search]} for one in found]
+    give(
+        {"bench": {"growth": answer}},
+        json_file,
+        Group(table(columns, [one[:-1] for one in found]), table(costs, looked)),
+    )
 
 
 @app.command()

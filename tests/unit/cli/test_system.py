@@ -22,7 +22,7 @@ OVERRIDES = {
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*OVERRIDES, "COURSESTREAM_TOKEN", "JWT_SECRET", "BUNDLE_URL"):
+    for name in (*OVERRIDES, "COURSESTREAM_TOKEN", "JWT_SECRET", "BUNDLE_URL", "REDIS_CLUSTER"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -50,6 +50,18 @@ def test_the_environment_comes_first(state_dir: Path, monkeypatch: pytest.Monkey
     found = find(state_dir)
     assert (found.kafka, found.redis_url) == ("kafka:9092", "redis://redis:6379/0")
     assert found.api_url == "https://api.example"
+
+
+def test_a_cluster_of_ours_is_one_and_another_redis_is_what_the_environment_says(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not find(state_dir).connections().redis_cluster
+    (state_dir / "ready.json").write_text(json.dumps({**READY, "redis_cluster": True}))
+    assert find(state_dir).connections().redis_cluster
+    monkeypatch.setenv("REDIS_URL", OVERRIDES["REDIS_URL"])
+    assert not find(state_dir).connections().redis_cluster
+    monkeypatch.setenv("REDIS_CLUSTER", "true")
+    assert find(state_dir).connections().redis_cluster
 
 
 def test_the_environment_alone_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
