@@ -130,6 +130,11 @@ class Script:
         self._source = source
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
+    @property
+    def sha(self) -> str:
+        """What a server that knows the script calls it."""
+        return self._sha
+
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
         """Run the script, sending its source only to a server that does not know it."""
         try:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from api.app import create_app
+from api.lane import FastLane
 from api.logs import configure_logging
 from api.settings import ApiSettings
 
@@ -51,7 +52,7 @@ def main() -> int:
     configure_logging(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        FastLane(app) if settings.fast_lane else app,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",

@@ -7,6 +7,7 @@ from fastapi import Request
 from api.auth import Principal, bearer_token
 from api.parameters import restore_slashes
 from api.problems import FORBIDDEN, ProblemError
+from api.quotas import Allowance, state_of, too_many
 from api.wiring import services_of
 
 
@@ -58,23 +59,39 @@ def forbidden(detail: str) -> ProblemError:
     return ProblemError(403, detail, kind=FORBIDDEN)
 
 
+def is_allowed(access: Access, principal: Principal, user_id: str | None) -> bool:
+    """Return whether the caller may."""
+    own = access.own and user_id is not None and principal.is_learner(user_id)
+    return own or not principal.scopes.isdisjoint(access.scopes)
+
+
 def check_access(access: Access | None, principal: Principal, user_id: str | None) -> None:
     """Raise the 403 problem unless the caller may."""
     if access is None:
         raise forbidden("nobody may call this route")
-    own = access.own and user_id is not None and principal.is_learner(user_id)
-    if not (own or principal.may(*access.scopes)):
+    if not is_allowed(access, principal, user_id):
         needed = ", ".join(sorted(access.scopes | ({"learner (own data only)"} if access.own else set())))
         raise forbidden(f"the token's scopes do not allow this; needed: one of {needed}")
 
 
+def _check_quota(request: Request, principal: Principal) -> None:
+    """Take one of the caller's requests, unless the fast lane has; raise the 429 problem if none is left."""
+    state = state_of(request.scope)
+    if "allowance" not in state:
+        state["allowance"] = services_of(request).quotas.take(principal)
+    allowance = state["allowance"]
+    if isinstance(allowance, Allowance) and not allowance.granted:
+        raise too_many(allowance)
+
+
 async def authorise(request: Request) -> None:
-    """Let the request pass if its route is open or its caller may; runs before every route."""
+    """Let the request pass if its route is open, or its caller may and has not asked too much; before every route."""
     path = request.scope["route"].path
     if path in OPEN:
         return
     token = bearer_token(request.headers.get("authorization"))
     principal = await services_of(request).verifier.principal(token)
+    _check_quota(request, principal)
     user_id = request.path_params.get("user_id")
     own_id = None if user_id is None else restore_slashes(user_id)
     check_access(ACCESS.get((request.method, path)), principal, own_id)

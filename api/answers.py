@@ -1,6 +1,7 @@
 """The bodies the API answers with: encoded by msgspec, documented from the same structs. Keys are never renamed."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -300,4 +301,9 @@ def iso(moment_us: int) -> str:
     '1970-01-01T00:00:01.500000Z'
     """
     seconds, micros = divmod(moment_us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{micros:06d}Z"
+    return f"{_to_the_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(10_000)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

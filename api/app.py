@@ -23,6 +23,7 @@ from api.intake import Intake
 from api.metrics import Metrics
 from api.middleware import KeepSlashes, LimitBody, LimitWriting, Observe
 from api.problems import install_problems
+from api.quotas import TellQuota
 from api.routes_pages import install_pages
 from api.settings import ApiSettings
 from api.wiring import open_services
@@ -70,6 +71,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         body_timeout_s=settings.ingest_timeout_s,
     )
     app.add_middleware(LimitBody, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(TellQuota)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)
     return app

@@ -60,9 +60,8 @@ class Verifier:
 
     async def principal(self, token: str) -> Principal:
         """Return the caller a token stands for, or raise the 401 problem."""
-        known = self._known.get(token)
-        if known and self._clock() < known[1]:
-            return known[0]
+        if known := self.known(token):
+            return known
         claims = await self._claims(token)
         expires_at = float(claims["exp"])
         principal = Principal(claims["sub"], frozenset(str(claims.get("scope", "")).split()), expires_at)
@@ -70,6 +69,11 @@ class Verifier:
             self._known.clear()
         self._known[token] = principal, min(self._clock() + CACHE_S, expires_at)
         return principal
+
+    def known(self, token: str) -> Principal | None:
+        """Return the caller a token stands for, if that was found out lately."""
+        known = self._known.get(token)
+        return known[0] if known and self._clock() < known[1] else None
 
     async def _claims(self, token: str) -> dict[str, Any]:
         try:

@@ -17,6 +17,7 @@ _REF: Final = "#/components/schemas/"
 _PROBLEMS: Final = {
     401: "No valid token.",
     403: "The token does not allow this.",
+    429: "Too many requests of this caller; repeat the request after `Retry-After` seconds.",
     422: "The request is wrong; the problem names the field.",
     503: "A part of the system does not answer; repeat the request after `Retry-After` seconds.",
 }

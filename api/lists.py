@@ -46,7 +46,7 @@ class Choice(NamedTuple):
     topped_up: bool = False
 
 
-class _Made(TypedDict):
+class Made(TypedDict):
     """What a list was made with, and when."""
 
     model_version: str
@@ -87,7 +87,12 @@ def items_of(
 
 def draw_of(user_id: str, version: Version) -> int:
     """Return 64 bits that look random, the same for a learner as long as the list is of the same version."""
-    return int.from_bytes(blake2b(user_id.encode(), key=pack_version(version), digest_size=8).digest(), "big")
+    return draw_of_packed(user_id, pack_version(version))
+
+
+def draw_of_packed(user_id: str, version: bytes) -> int:
+    """Return `draw_of` of a packed version."""
+    return int.from_bytes(blake2b(user_id.encode(), key=version, digest_size=8).digest(), "big")
 
 
 def spread(candidates: Iterator[Candidate], cards: Mapping[str, Card], query: Query) -> Iterator[Candidate]:
@@ -193,11 +198,15 @@ class Lists:
             cards.update(found)
         return choices, cards
 
-    def _made(self, standing: CandidateList | None, user_id: str = "") -> _Made:
+    def _made(self, standing: CandidateList | None, user_id: str = "") -> Made:
         if standing is None:
-            return _Made(model_version="", generated_at=None, age_s=None)
-        return _Made(
-            model_version=self._control.state.version_of(standing.version.model_epoch, user_id),
-            generated_at=iso(standing.generated_us),
-            age_s=age_s(standing.generated_us),
+            return Made(model_version="", generated_at=None, age_s=None)
+        return self.made(standing.version.model_epoch, standing.generated_us, user_id)
+
+    def made(self, model_epoch: int, generated_us: int, user_id: str) -> Made:
+        """Return what a list of this epoch was made with, and when."""
+        return Made(
+            model_version=self._control.state.version_of(model_epoch, user_id),
+            generated_at=iso(generated_us),
+            age_s=age_s(generated_us),
         )

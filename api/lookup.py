@@ -69,6 +69,16 @@ class OwnScript(ReadScript):
         self._forgotten()
 
 
+def state_version_of(shard: int, version: Version | Header) -> str:
+    """Return the positions of the last events that a list, or a history, includes.
+
+    >>> state_version_of(3, Header(17, -1))
+    'learner-events:3:17'
+    """
+    offsets = {LEARNER_EVENTS: version.learner_offset, ACTIVITY: version.activity_offset}
+    return ",".join([f"{topic}:{shard}:{offset}" for topic, offset in offsets.items() if offset >= 0])
+
+
 @dataclass(frozen=True)
 class Lookup:
     """What stood in Redis about a learner at one moment. `history`: course -> record."""
@@ -130,9 +140,7 @@ class Lookup:
     @property
     def state_version(self) -> str:
         """Positions of the last events that the list includes (without a list: that the history holds)."""
-        version = self.list_version or self.header
-        offsets = {LEARNER_EVENTS: version.learner_offset, ACTIVITY: version.activity_offset}
-        return ",".join(str(Position(topic, self.shard, offset)) for topic, offset in offsets.items() if offset >= 0)
+        return state_version_of(self.shard, self.list_version or self.header)
 
     def covers(self, position: Position) -> bool:
         """Whether a reader sees what was published at a position: the list was made from it, or did not have to be."""
@@ -148,6 +156,18 @@ class Lookup:
 
 def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
     return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def keys_of(shard: ShardKeys, user_id: str) -> list[str]:
+    """Return the keys that `lookup.lua` reads, in its order."""
+    return [
+        shard.meta,
+        shard.candidates(user_id),
+        shard.history(user_id),
+        shard.feedback(user_id),
+        shard.pending(user_id),
+        shard.dirty,
+    ]
 
 
 def decode_lookup(shard: int, answer: Sequence[Any]) -> Lookup:
@@ -182,6 +202,11 @@ class Learners:
         state = self._control.state
         return ShardKeys(shard_of(user_id, state.partitions), state.generation)
 
+    @property
+    def script_sha(self) -> str:
+        """What servers know `lookup.lua` by."""
+        return self._lookup.sha
+
     async def prepare(self) -> None:
         """Make the script known, so that the first look-up need not doubt; a server that is away hears of it later."""
         try:
@@ -194,14 +219,7 @@ class Learners:
         """Return what stands about a learner. Raises RedisError or TimeoutError."""
         shard, trust = self._keys(user_id), self._watch.trust
         doubted_at = trust.doubted_at(shard.shard)
-        keys = [
-            shard.meta,
-            shard.candidates(user_id),
-            shard.history(user_id),
-            shard.feedback(user_id),
-            shard.pending(user_id),
-            shard.dirty,
-        ]
+        keys = keys_of(shard, user_id)
         async with self._watch.reaching(shard.shard):
             answer = await self._lookup.run(self._client, keys, [user_id])
         found = decode_lookup(shard.shard, answer)

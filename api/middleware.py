@@ -13,6 +13,7 @@ from api.intake import Intake
 from api.metrics import Metrics
 from api.parameters import SLASH
 from api.problems import ProblemError
+from api.quotas import state_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = state_of(scope).get("started", time.perf_counter()), 500
 
         async def noting(message: Message) -> None:
             nonlocal status

@@ -35,6 +35,20 @@ class ApiSettings(Connections):
     max_streams: int = Field(
         default=1_000, ge=1, description="Most open streams of changes, half of them of one caller; above it: 503."
     )
+    fast_lane: bool = Field(
+        default=True, description="Whether plain look-ups of a list take the fast lane; with a Redis Cluster none do."
+    )
+    learner_quota: int = Field(
+        default=1_000,
+        ge=0,
+        description="Requests that a learner may send at once to one API process; above it: 429. 0: any number.",
+    )
+    service_quota: int = Field(
+        default=200_000, ge=0, description="The same of a caller with other scopes than `learner`. 0: any number."
+    )
+    quota_window_s: float = Field(
+        default=10.0, ge=1, description="Seconds in which a quota that was used up comes back, evenly."
+    )
     shared_poll_s: float = Field(
         default=1.0, gt=0, description="Seconds between reads of the shared lists and of the log's ends."
     )

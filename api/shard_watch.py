@@ -63,13 +63,17 @@ class ShardWatch:
                 yield
         except (RedisError, TimeoutError) as error:
             if not isinstance(error, RedisError) or is_passing(error):
-                self._close(shard)
+                self.close(shard)
             raise
 
     @property
     def degraded_shards(self) -> list[int]:
         """Shards whose learners get degraded answers."""
         return [shard for shard in range(self._control.state.partitions) if shard not in self._whole]
+
+    def is_closed(self, shard: int) -> bool:
+        """Whether the server of a shard does not answer."""
+        return shard in self._away
 
     @property
     def is_away(self) -> bool:
@@ -86,7 +90,8 @@ class ShardWatch:
         shards = list(range(self._control.state.partitions))
         return [[shard] for shard in shards] if isinstance(self._client, RedisCluster) else [shards]
 
-    def _close(self, shard: int) -> None:
+    def close(self, shard: int) -> None:
+        """Let nobody wait for the server of a shard until a read succeeds."""
         self._away.update(next(group for group in self._groups() if shard in group))
         self._tripped.set()
 

@@ -76,6 +76,11 @@ class SharedCache:
         """Whether Redis has answered within the last `STALE_S`, and held the shared lists."""
         return time.monotonic() - self._seen_at < STALE_S
 
+    @property
+    def known_cards(self) -> Mapping[str, Card]:
+        """The cards in memory; another object once they were read anew, before that cards are only added."""
+        return self._cards
+
     def lists(self, kind: str, facet: str) -> list[CandidateList]:
         """Return the lists of a kind for a facet; several if the catalogue spells its value in several ways."""
         if self._fallback and not self._made_from:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 from fastapi import Request
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from adapters.experiments import ExperimentCounts
@@ -21,12 +22,14 @@ from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import read_fallback
 from api.grades import GradedLists
+from api.lane_connection import LaneConnection
 from api.lists import Lists, Query
 from api.log_ends import LogEnds
 from api.logs import hashed
 from api.lookup import Learners, Lookup
 from api.metrics import Metrics
 from api.publishing import Publisher
+from api.quotas import Quotas
 from api.search import TitleSearch
 from api.settings import ApiSettings
 from api.shard_watch import ShardWatch
@@ -56,8 +59,10 @@ class Services:
     grades: GradedLists
     publisher: Publisher
     verifier: Verifier
+    quotas: Quotas
     metrics: Metrics
     counts: ExperimentCounts
+    lane: LaneConnection | None = None
     tasks: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
     async def find(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup | None:
@@ -134,6 +139,13 @@ async def _running(**work: Coroutine[Any, Any, None]) -> AsyncIterator[dict[str,
         await end_tasks(tasks.values())
 
 
+def lane_of(settings: ApiSettings, client: Client) -> LaneConnection | None:
+    """Return the fast lane's connection, which is still to be made; None if it is off."""
+    if not settings.fast_lane or not isinstance(client, Redis):
+        return None
+    return LaneConnection(client, settings.read_timeout_s)
+
+
 @asynccontextmanager
 async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterator[Services]:
     """Connect to everything and follow what changes. Waits for Kafka; Redis may come later."""
@@ -161,8 +173,10 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             grades=GradedLists(client, shared, control, ends, settings.read_timeout_s),
             publisher=Publisher(log, client, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
+            quotas=Quotas(settings),
             metrics=metrics,
             counts=ExperimentCounts(client, control),
+            lane=lane_of(settings, client),
         )
         await services.learners.prepare()
         work = {
@@ -173,5 +187,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             "shards": watch.run(),
             "experiments": services.counts.run(),
         }
+        if services.lane:
+            work["fast-lane"] = services.lane.run()
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

@@ -6,7 +6,7 @@ Imported by the API: no NumPy, no FAISS, no SciPy.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from schemas.candidates import COMPONENTS, STRATEGIES, Candidate, Source
 from schemas.cards import Card
@@ -148,17 +148,44 @@ def allowed(
             yield candidate
 
 
-def explore(chosen: Sequence[Candidate], rest: Iterable[Candidate], draw: int) -> list[Candidate]:
+def places_to_explore(chosen: int, draw: int) -> int:
+    """Return how many of so many places go to new courses, by 64 random bits; never the first one.
+
+    >>> places_to_explore(10, 0), places_to_explore(10, 2**63), places_to_explore(1, 2**63)
+    (0, 1, 0)
+    """
+    return min(int(chosen * EXPLORATION + draw / 2**64), chosen - 1)
+
+
+class Ranked(Protocol):
+    """What is known of a candidate when places are given away."""
+
+    @property
+    def source(self) -> int:
+        """Its `Source`."""
+
+    @property
+    def score(self) -> float:
+        """What it is sorted by."""
+
+
+R = TypeVar("R", bound=Ranked)
+
+
+def explore(chosen: Sequence[R], rest: Iterable[R], draw: int) -> list[R]:
     """Return the chosen with a share of `EXPLORATION` of the places, the last ones, given to new courses of the rest.
 
     Never the first place; without new courses nothing changes. `draw`, 64 random bits, decides whether a part of a
     place is one, and for which course.
     """
-    places = min(int(len(chosen) * EXPLORATION + draw / 2**64), len(chosen) - 1)
-    if places < 1:
-        return list(chosen)
-    new = [one for one in (*chosen[-places:], *rest) if one.source == Source.NEW]
-    places = min(places, len(new))
+    places = places_to_explore(len(chosen), draw)
+    return [*chosen[:-places], *give_away(chosen[-places:], rest, draw)] if places > 0 else list(chosen)
+
+
+def give_away(last: Sequence[R], rest: Iterable[R], draw: int) -> list[R]:
+    """Return the last places once new courses, from these places or the rest, have as many of them as they fill."""
+    new = [one for one in (*last, *rest) if one.source == Source.NEW]
+    places = min(len(last), len(new))
     picked = [new[(draw + place) % len(new)] for place in range(places)]
-    kept = [one for one in chosen if one not in picked]
-    return [*kept[: len(chosen) - places], *sorted(picked, key=lambda one: -one.score)]
+    kept = [one for one in last if one not in picked]
+    return [*kept[: len(last) - places], *sorted(picked, key=lambda one: -one.score)]

@@ -30,6 +30,7 @@ STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
 """What a list may be sorted by when it is read."""
 
 _HEADER: Final = struct.Struct(">BQQQQQBB")
+_SCORE: Final = struct.Struct(">e")
 _RANGE: Final = struct.Struct(">" + "ff" * len(COMPONENTS))
 
 
@@ -132,29 +133,61 @@ def unpack_version(packed: bytes) -> Version:
     return Version(*(part - 1 for part in parts))
 
 
-def _unpack_causes(packed: bytes, count: int, at: int) -> tuple[tuple[str, ...], int]:
-    causes = []
-    for _ in range(count):
+class Places(NamedTuple):
+    """A packed list's head, and where its other parts begin."""
+
+    version: Version
+    generated_us: int
+    causes: tuple[bytes, ...]
+    size: int
+    scores: int
+    levels: int
+    cause_of: int
+    sources: int
+    lengths: int
+    ids: int
+
+
+def places_of(packed: bytes) -> Places:
+    """Return the head of a packed list, and where its parts begin; ValueError for another layout."""
+    layout, *version, generated_us, num_causes, count = _HEADER.unpack_from(packed)
+    if layout != LAYOUT:
+        raise ValueError(f"candidate list of layout {layout}, expected {LAYOUT}")
+    causes, at = [], _HEADER.size + _RANGE.size
+    for _ in range(num_causes):
         end = at + 1 + packed[at]
-        causes.append(packed[at + 1 : end].decode())
+        causes.append(packed[at + 1 : end])
         at = end
-    return tuple(causes), at
+    levels = at + 2 * count
+    cause_of = levels + len(COMPONENTS) * count
+    rest = (at, levels, cause_of, cause_of + count, cause_of + 2 * count, cause_of + 3 * count)
+    return Places(Version(*(part - 1 for part in version)), generated_us, tuple(causes), count, *rest)
+
+
+def score_of(packed: bytes, places: Places, place: int) -> float:
+    """Return the score of the candidate at a place."""
+    score: float = _SCORE.unpack_from(packed, places.scores + 2 * place)[0]
+    return score
+
+
+def components_of(packed: bytes, places: Places, place: int) -> tuple[float, ...]:
+    """Return the component scores of the candidate at a place."""
+    bounds, width = _RANGE.unpack_from(packed, _HEADER.size), len(COMPONENTS)
+    levels = packed[places.levels + place * width : places.levels + (place + 1) * width]
+    pairs = zip(bounds[::2], bounds[1::2], levels, strict=True)
+    return tuple(low + (high - low) / 255 * level for low, high, level in pairs)
 
 
 def unpack_candidates(packed: bytes) -> CandidateList:
     """Return the list that `pack_candidates` packed."""
-    layout, *version, generated_us, num_causes, count = _HEADER.unpack_from(packed)
-    if layout != LAYOUT:
-        raise ValueError(f"candidate list of layout {layout}, expected {LAYOUT}")
-    bounds = _RANGE.unpack_from(packed, _HEADER.size)
+    places = places_of(packed)
+    bounds, count, width = _RANGE.unpack_from(packed, _HEADER.size), places.size, len(COMPONENTS)
     steps = [(bounds[i], (bounds[i + 1] - bounds[i]) / 255) for i in range(0, len(bounds), 2)]
-    causes, at = _unpack_causes(packed, num_causes, _HEADER.size + _RANGE.size)
-    width = len(COMPONENTS)
-    scores = struct.unpack_from(f">{count}e", packed, at)
-    components = packed[at + 2 * count : at + (2 + width) * count]
-    at += (2 + width) * count
-    cause_of, source_of, lengths = (packed[at + i * count : at + (i + 1) * count] for i in range(3))
-    at += 3 * count
+    scores = struct.unpack_from(f">{count}e", packed, places.scores)
+    components = packed[places.levels : places.cause_of]
+    cause_of = packed[places.cause_of : places.sources]
+    source_of = packed[places.sources : places.lengths]
+    lengths, at = packed[places.lengths : places.ids], places.ids
     rows = []
     for i in range(count):
         end = at + lengths[i]
@@ -163,4 +196,5 @@ def unpack_candidates(packed: bytes) -> CandidateList:
         cause = None if cause_of[i] == NO_CAUSE else cause_of[i]
         rows.append(Candidate(packed[at:end].decode(), scores[i], values, Source(source_of[i]), cause))
         at = end
-    return CandidateList(Version(*(part - 1 for part in version)), generated_us, causes, tuple(rows))
+    causes = tuple(cause.decode() for cause in places.causes)
+    return CandidateList(places.version, places.generated_us, causes, tuple(rows))
