@@ -1,11 +1,11 @@
 """The fast lane: the plainest and most frequent request, a learner's list as it stands, answered before the framework.
 
 A look-up by the ordinary route costs several times the CPU of what it asks of Redis, most of it in the framework. This
-lane asks Redis the same one question (`lookup.lua`) and answers the same bytes, headers and status; a test sends
-thousands of requests both ways and compares. It knows nothing but that: a GET of recommendations with no parameter but
-`limit` and `strategy=hybrid`, by a caller whose token was verified lately, for a learner whose shard is whole and whose
-own list is long enough. Everything else, and whatever fails here, is passed on to the ordinary route, which decides.
-FAST_LANE=false turns it off.
+lane asks Redis the same one question (`lookup.lua`) and answers the same bytes, headers and status; a test sends more
+than a thousand requests both ways and compares. It knows nothing but that: a GET of recommendations with no parameter
+but `limit` and `strategy=hybrid`, by a caller whose token was verified lately, for a learner whose shard is whole and
+whose own list is long enough. Everything else, and whatever fails here, is passed on to the ordinary route, which
+decides. FAST_LANE=false turns it off.
 """
 
 import logging

@@ -92,6 +92,23 @@ def ingest(
 
 
 @app.command()
+def lookup(
+    seconds: Annotated[float, typer.Option(min=0.5, help="A turn of the load at each server.")] = 3.0,
+    turns: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 5,
+    json_file: JsonFile = None,
+) -> None:
+    """Look lists up over HTTP by 32 connections: against a bare ASGI constant, and the same in plain FastAPI.
+
+    Starts and stops a Kafka, a Redis and the servers of its own. Then, at half the greatest load, the latency from when
+    each request was due.
+    """
+    from bench.lookup import measure
+
+    found = measure(seconds, turns)._asdict()
+    give({"bench": {"lookup": found}}, json_file, pairs(found))
+
+
+@app.command()
 def catalogue(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder, in any layout that `import` reads.")],
     json_file: JsonFile = None,

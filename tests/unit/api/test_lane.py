@@ -1,4 +1,4 @@
-"""The fast lane against the ordinary route: thousands of random and hostile requests, answered alike to the byte."""
+"""The fast lane against the ordinary route: random and hostile requests, answered alike to the byte."""
 
 import asyncio
 import random
@@ -32,9 +32,9 @@ from tests.api_server import PARTITIONS, SECRET, State, token
 from tests.lane_house import Ends, Served, served
 from tests.servers import running_redis
 
-WORLDS: Final = 16
-REQUESTS: Final = 125
-"""In each world: 2,000 in all."""
+WORLDS: Final = 12
+REQUESTS: Final = 100
+"""In each world: 1,200 in all."""
 NOW: Final = 1_750_000_000.123456
 COURSES: Final = [f"c{i:02d}" for i in range(60)] + ["ü/ber kurs", 'qu"ote\\', "emo😀ji"]
 TITLES: Final = ("", "Excel Basics", 'He said "yes"\\', "Größe\u2028 \x7f😀", "<script>&amp;")
@@ -274,7 +274,7 @@ async def test_both_ways_answer_alike(house: House) -> None:
         await change_world(house, draw, number)
         for _ in range(REQUESTS):
             statuses.add((await house.compare(a_request(draw)))[9:12])
-    assert house.taken > WORLDS * REQUESTS / 10
+    assert house.taken > WORLDS * REQUESTS / 15
     assert statuses >= {b"200", b"400", b"401", b"403", b"404", b"405", b"413", b"422"}
     assert house.fast.services.counts._deeds == house.ordinary.services.counts._deeds
     assert house.fast.services.counts._deeds
