@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c '$(IS_RECENT)' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster check test chaos benchmarks format lint types imports fast constraints
+.PHONY: help install demo cluster check test chaos bench benchmarks format lint types imports fast constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ CHAOS_DIR ?= .chaos
 
 chaos: $(STAMP) ## Faults in a whole system under traffic: make chaos [KILLS=50] [SEED=1] [JSON=file]; interrupted, it is resumed
 	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --folder '$(CHAOS_DIR)' $(if $(JSON),--json '$(JSON)')
+
+bench: $(STAMP) ## Every figure of speed, half an hour on a quiet machine, into docs/performance.md: make bench [ONLY=bench]
+	$(BIN)/coursestream bench all $(if $(ONLY),--only '$(ONLY)')
 
 benchmarks: $(STAMP) ## Every figure of quality, an hour on two cores, into docs/benchmarks.md: make benchmarks [DATA=path] [ONLY=bench]
 	$(BIN)/coursestream bench quality $(if $(DATA),--data '$(DATA)') $(if $(ONLY),--only '$(ONLY)')

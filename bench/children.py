@@ -26,11 +26,11 @@ _SHOWN_OF_ERROR: Final = 300
 
 
 class Job(NamedTuple):
-    """A part to run, on which data, and where its answer is kept."""
+    """A part to run, on which data if any, and where its answer is kept."""
 
     bench: Bench
     part: Part
-    data: Path
+    data: Path | None
     limit: int
     kept: Path
 
@@ -92,7 +92,7 @@ async def _run(job: Job) -> Result:
         moment=datetime.now(UTC),
         machine=machine(),
         answer={} if error else msgspec.json.decode(answer.read_bytes()),
-        error=error.replace(str(job.data), "DATA"),
+        error=error.replace(str(job.data), "DATA") if job.data else error,
     )
 
 

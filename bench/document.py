@@ -24,7 +24,7 @@ def document(results: Sequence[Result], suite: Iterable[Bench] = SUITE) -> str:
     """Return the document; benches without a result are named as not measured."""
     suite = tuple(suite)
     by_bench = [(bench, [one for one in results if one.bench == bench.name]) for bench in suite]
-    parts = [_HEAD, _machines(results)]
+    parts = [_HEAD, machines(results)]
     missing = [bench.title for bench, own in by_bench if not own]
     if missing:
         parts.append(f"Not measured yet: {'; '.join(missing)}.\n")
@@ -32,7 +32,7 @@ def document(results: Sequence[Result], suite: Iterable[Bench] = SUITE) -> str:
     return "\n".join(parts)
 
 
-def _machines(results: Iterable[Result]) -> str:
+def machines(results: Iterable[Result]) -> str:
     """Return what the results were measured on, without the commits, which stand with each."""
     seen = {tuple((name, said) for name, said in one.machine.items() if name != "commit") for one in results}
     return "\n".join(tables.markdown(("measured on", ""), machine) + "\n" for machine in sorted(seen))

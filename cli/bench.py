@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
+from rich.text import Text
 
 from cli.options import JsonFile
 from cli.output import give, pairs, table
 from schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.children import Job
+    from bench.results import Result
+    from bench.suite import Bench
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -72,11 +77,11 @@ def freshness(
     """Enrol learners over HTTP at a fixed rate, and time each from its acknowledgement to a list that has it in."""
     from bench.freshness import measure
 
-    found = measure(rate, seconds)._asdict()
+    found = measure(rate, seconds)
     if plot is not None:
-        plot.write_text(found["histogram"] + "\n")
-    print(found.pop("histogram"), file=sys.stderr)
-    give({"bench": {"freshness": found}}, json_file, pairs(found))
+        plot.write_text(found.histogram + "\n")
+    figures = {name: value for name, value in found._asdict().items() if name != "histogram"}
+    give({"bench": {"freshness": found._asdict()}}, json_file, Group(pairs(figures), Text(found.histogram)))
 
 
 @app.command()
@@ -168,33 +173,65 @@ def quality(
     Each part is a call of this command line in a process of its own. A part that fails is named in the document with
     its error, the others go on, and the exit status is 1. What is run anew with --only replaces its results.
     """
-    from bench.children import run_all
+    from bench.children import Job
     from bench.document import document
     from bench.results import read_results
     from bench.suite import SUITE
 
-    chosen = _jobs(data, only, limit, kept)
-    kept.mkdir(parents=True, exist_ok=True)
-    into.parent.mkdir(parents=True, exist_ok=True)
-    results = run_all(chosen, jobs, lambda said: print(said, file=sys.stderr, flush=True))
-    into.write_text(document(read_results(kept, SUITE)), encoding="utf-8")
-    rows = [(f"{one.bench}, {one.part}", one.seconds, one.error or "done") for one in results]
-    answer = {"bench": {"quality": [{"bench": one.bench, "part": one.part, "seconds": one.seconds, "error": one.error}
-                                    for one in results]}}  # fmt: skip
-    give(answer, json_file, table(("part", "#seconds", "came to"), rows))
-    if any(one.error for one in results):
-        raise typer.Exit(1)
-
-
-def _jobs(data: Path, only: str, limit: int, kept: Path) -> "list[Job]":
-    from bench.children import Job
-    from bench.suite import SUITE
-
     if not data.is_dir():
         raise ConfigurationError(f"there is no folder {data}: name that of the real data by --data (make: DATA=path)")
-    known = [bench.name for bench in SUITE]
+    chosen = [Job(bench, part, data, limit, kept) for bench in _chosen(SUITE, only) for part in bench.parts]
+    results = _run(chosen, jobs, kept)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    into.write_text(document(read_results(kept, SUITE)), encoding="utf-8")
+    answer = [{"bench": one.bench, "part": one.part, "seconds": one.seconds, "error": one.error} for one in results]
+    _give(results, {"quality": answer}, json_file)
+
+
+@app.command("all")
+def whole(
+    only: Annotated[str, typer.Option(metavar="A,B", help="These benches; all by default.")] = "",
+    into: Annotated[Path, typer.Option(metavar="FILE", help="The document, made from all results kept.")] = Path(
+        "docs/performance.md"
+    ),
+    kept: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path(".bench"),
+    json_file: JsonFile = None,
+) -> None:
+    """Measure speeds and sizes, one bench after the other, about half an hour, and write the document.
+
+    Nothing else should run on the machine. A bench that fails is named in the document with its error, the others go
+    on, and the exit status is 1. What is run anew with --only replaces its results.
+    """
+    from bench.children import Job
+    from bench.results import read_results
+    from bench.speed import SPEED, performance
+
+    results = _run([Job(bench, bench.parts[0], None, 0, kept) for bench in _chosen(SPEED, only)], 1, kept)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    into.write_text(performance(read_results(kept, SPEED)), encoding="utf-8")
+    _give(results, {one.bench: one.answer["bench"][one.bench] for one in results if not one.error}, json_file)
+
+
+def _chosen(suite: "Sequence[Bench]", only: str) -> "list[Bench]":
+    """Return the benches of these names, all without any; BadParameter for one that is not there."""
+    known = [bench.name for bench in suite]
     names = [name.strip() for name in only.split(",") if name.strip()] or known
     for name in names:
         if name not in known:
             raise typer.BadParameter(f"there is no bench {name!r}; known are {', '.join(known)}", param_hint="--only")
-    return [Job(bench, part, data, limit, kept) for bench in SUITE if bench.name in names for part in bench.parts]
+    return [bench for bench in suite if bench.name in names]
+
+
+def _run(jobs: "Sequence[Job]", at_once: int, kept: Path) -> "list[Result]":
+    from bench.children import run_all
+
+    kept.mkdir(parents=True, exist_ok=True)
+    return run_all(jobs, at_once, lambda said: print(said, file=sys.stderr, flush=True))
+
+
+def _give(results: "Sequence[Result]", answer: dict[str, object], json_file: str | None) -> None:
+    """Say what each part came to; exit with 1 if one failed."""
+    rows = [(f"{one.bench}, {one.part}", one.seconds, one.error or "done") for one in results]
+    give({"bench": answer}, json_file, table(("part", "#seconds", "came to"), rows))
+    if any(one.error for one in results):
+        raise typer.Exit(1)

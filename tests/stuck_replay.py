@@ -41,7 +41,7 @@ def stuck_after(step: _Step, reached: Path) -> _Step:
 
 
 _PHASES: Final[dict[str, tuple[object, str, Callable[[_Step, Path], _Step]]]] = {
-    "filling": (replay, "merge_span", stuck_after),
+    "filling": (replay, "send_merge", stuck_after),
     "building lists": (Rebuild, "build_lists", stuck_before),
     "before the swap": (replay, "append_control", stuck_before),
     "after the swap": (replay, "append_control", stuck_after),

@@ -220,12 +220,14 @@ STRANGE_PATHS: Final = (
     OF_LIST.format("u+1"), "/v1/learners/u1/recommendation", "/v1/learners/u1", "/livez", "/v1/learners/u1/nothing",
     "http://elsewhere" + OF_LIST.format("u1"), "*",
 )  # fmt: skip
-READER: Final = token("service", "reader")
-TOKENS: Final = {user_id: token(user_id, "learner") for user_id in USERS} | {
-    "": token("x", ""),
-    "both": token("u1", "learner reader"),
+LONG_S: Final = 86_400
+"""Made when the tests are collected, used whenever their turn comes."""
+READER: Final = token("service", "reader", LONG_S)
+TOKENS: Final = {user_id: token(user_id, "learner", LONG_S) for user_id in USERS} | {
+    "": token("x", "", LONG_S),
+    "both": token("u1", "learner reader", LONG_S),
 }
-FORGED: Final = jwt.encode({"sub": "s", "scope": "reader", "exp": time.time() + 600}, "z" * 40, "HS256")
+FORGED: Final = jwt.encode({"sub": "s", "scope": "reader", "exp": time.time() + LONG_S}, "z" * 40, "HS256")
 STRANGE_AUTHORIZATIONS: Final = (
     "", f"Authorization: bearer {READER}\r\n", f"AUTHORIZATION: Bearer  {READER}\r\n", "Authorization: Basic eDp5\r\n",
     f"Authorization: Bearer {READER} \r\n", f"Authorization: Bearer {READER} x\r\n", "Authorization: Bearer\r\n",
