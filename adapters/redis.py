@@ -59,7 +59,7 @@ def _pack_command(_: AbstractConnection, *args: Any) -> list[bytes]:
 
 
 _serializer: Final = HiredisRespSerializer()
-AbstractConnection.pack_command = _pack_command  # type: ignore[assignment]
+AbstractConnection.pack_command = _pack_command  # type: ignore[assignment]  # answers bytes alone, where the client may str
 
 
 def connect(connections: Connections) -> Client:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,11 +11,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-import deploy.child
 from bench.machine import machine
 from bench.results import Result
 from bench.suite import Bench, Part, words_of
-from deploy.this_python import run_module
+from deploy.this_python import dying_with_us, run_module
 from trainer.settings import toml_of
 
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -103,8 +101,7 @@ async def _start(job: Job, answer: Path, log: int) -> asyncio.subprocess.Process
         config = job.path.with_suffix(".toml")
         config.write_text(toml_of(job.part.settings))
         words += ["--config", str(config)]
-    shim = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
-    command = (*shim, *run_module("cli.app", *words))
+    command = dying_with_us(*run_module("cli.app", *words))
     return await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **_ONE_THREAD}
     )

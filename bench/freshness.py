@@ -108,7 +108,10 @@ def furnish(stack: Stack) -> None:
     """Give a new system a catalogue, learners and a trained model, and wait until all lists are made."""
     asyncio.run(_furnish(stack.ready["kafka"]))
     stack.wait_for_model()
-    until("lists", lambda: stack.redis.hget(SHARED_META, "model_epoch") is not None and stack.is_quiet(EVENTS_BEFORE))
+    until(
+        "lists",
+        lambda: stack.redis.hget(SHARED_META, "model_epoch") is not None and stack.is_quiet(EVENTS_BEFORE),
+    )
 
 
 def histogram(ms: Sequence[float], width: int = 50) -> str:

@@ -7,10 +7,9 @@ from itertools import islice
 from statistics import median
 from typing import Final, NamedTuple
 
-import psutil
-
 from adapters.kafka import open_producer
 from bench.http import Pool, connections
+from bench.processes import cpu_s
 from bench.stack import Stack, running_up
 from bench.zipf import zipf_events
 from schemas.events import LearnerEvent, encode_event
@@ -73,12 +72,12 @@ async def _produce(bootstrap_servers: str, events: list[LearnerEvent]) -> float:
 
 
 def _turn(stack: Stack, events: list[LearnerEvent]) -> _Turn:
-    bodies, api = _bodies(events), psutil.Process(stack.ready["pids"]["api"])
-    before = sum(api.cpu_times()[:2])
+    bodies, api = _bodies(events), stack.ready["pids"]["api"]
+    before = cpu_s(api)
     ours = asyncio.run(_post(stack, bodies))
-    cpu_s = sum(api.cpu_times()[:2]) - before
+    used_s = cpu_s(api) - before
     bare = asyncio.run(_produce(stack.ready["kafka"], events))
-    return _Turn(len(events) / ours, len(events) / bare, cpu_s / len(events) * 1e6)
+    return _Turn(len(events) / ours, len(events) / bare, used_s / len(events) * 1e6)
 
 
 def measure(events: int = EVENTS) -> IngestSpeed:

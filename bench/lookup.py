@@ -7,7 +7,6 @@ that of the serving process, user and system, as Linux counts it.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -21,12 +20,12 @@ import httpx
 import msgspec
 from redis import Redis
 
-import deploy.child
 from bench.load import Answered, Load
 from bench.lookup_state import PARTITIONS, fill, fill_plain, learners
+from bench.processes import cpu_s, resident_mb
 from deploy.embedded import EmbeddedStack, embedded
 from deploy.ports import LOOPBACK, free_port
-from deploy.this_python import run_module
+from deploy.this_python import dying_with_us, run_module
 from schemas.errors import NotReadyError
 
 READY_S: Final = 120.0
@@ -85,23 +84,11 @@ class Turn(NamedTuple):
         return self.answered.requests / self.answered.seconds
 
 
-def cpu_s(pid: int) -> float:
-    """Return the CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1_000 for line in lines if line.startswith("VmRSS"))
-
-
 @contextmanager
 def _serving(name: str, command: tuple[str, ...], port: int, ready: str, **settings: str) -> Iterator[Server]:
     """Run a server until it answers `ready` with 200, and as long as it is wanted."""
     began = time.perf_counter()
-    shim = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
-    process = subprocess.Popen((*shim, *command), env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(dying_with_us(*command), env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     try:
         while not _answers(port, ready):
             if process.poll() is not None or time.perf_counter() - began > READY_S:
@@ -259,7 +246,7 @@ def _measured(servers: tuple[Server, ...], redis_pid: int, seconds: float, turns
         redis_cpu_us_per_request=_median(turn.redis_cpu_us for turn in lane),
         generator_cpu_us_per_request=_median(turn.answered.cpu_us_per_request for turn in lane),
         start_s=round(servers[-1].start_s, 2),
-        resident_mb=round(_resident_mb(servers[-1].pid), 1),
+        resident_mb=round(resident_mb(servers[-1].pid), 1),
     )
 
 

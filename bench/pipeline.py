@@ -8,21 +8,19 @@ nothing. Then a backlog: no worker runs while events are written; then two are s
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-import psutil
 import redis
 
-import deploy.child
 from adapters.kafka import open_producer
 from bench.log import PARTITIONS, Backends, backends
-from bench.stack import shards, until
+from bench.processes import cpu_s
+from bench.stack import is_quiet, shards, until
 from bench.zipf import catalogue, zipf_events
-from deploy.this_python import run_module
+from deploy.this_python import dying_with_us, run_module
 from schemas.candidates import VERSION_AT, VERSION_BYTES
 from schemas.events import LearnerEvent
 from schemas.meta import HEADER_FIELD
@@ -76,8 +74,9 @@ def _kept_to(cores: set[int]) -> Iterator[None]:
 @contextmanager
 def _child(command: Sequence[str], cores: set[int], **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a process on these cores; it dies with us, and with the context."""
-    shim = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
-    process = subprocess.Popen((*shim, *command), env={**os.environ, **_ONE_THREAD, **settings}, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        dying_with_us(*command), env={**os.environ, **_ONE_THREAD, **settings}, stdout=subprocess.PIPE
+    )
     os.sched_setaffinity(process.pid, cores)
     try:
         yield process
@@ -93,31 +92,15 @@ def _worker(running: Backends, number: int, cores: set[int]) -> Iterator["subpro
         yield process
 
 
-class _System(NamedTuple):
-    """What is measured, and how it is looked at."""
-
-    running: Backends
-    client: "redis.Redis"
-
-    def is_right(self, events: int) -> bool:
-        """Whether so many records are merged and no list is behind."""
-        pipeline = self.client.pipeline(transaction=False)
-        for keys in shards():
-            pipeline.hmget(keys.meta, "applied", "status")
-            pipeline.zcard(keys.dirty)
-        answers = pipeline.execute()
-        merged = sum(int(applied or -1) + 1 for applied, _ in answers[::2])
-        return merged >= events and not any(answers[1::2]) and all(status == b"live" for _, status in answers[::2])
-
-    def check(self) -> None:
-        """Look at learners of every shard whether their list was made from all that is merged of them."""
-        for keys in shards():
-            users: Any = self.client.zrange(keys.learners, 0, _SAMPLE // PARTITIONS)
-            for user in (one.decode() for one in users):
-                header: Any = self.client.hget(keys.history(user), HEADER_FIELD)
-                version: Any = self.client.getrange(keys.candidates(user), VERSION_AT, VERSION_AT + VERSION_BYTES - 1)
-                if version[16:] != header[:16]:  # the offsets of the last records that changed the learner
-                    raise AssertionError(f"the list of {user} is behind, and no mark says so")
+def _check(client: "redis.Redis") -> None:
+    """Look at learners of every shard whether their list was made from all that is merged of them."""
+    for keys in shards():
+        users: Any = client.zrange(keys.learners, 0, _SAMPLE // PARTITIONS)
+        for user in (one.decode() for one in users):
+            header: Any = client.hget(keys.history(user), HEADER_FIELD)
+            version: Any = client.getrange(keys.candidates(user), VERSION_AT, VERSION_AT + VERSION_BYTES - 1)
+            if version[16:] != header[:16]:  # the offsets of the last records that changed the learner
+                raise AssertionError(f"the list of {user} is behind, and no mark says so")
 
 
 def _furnish(running: Backends, events: Sequence[LearnerEvent]) -> None:
@@ -142,12 +125,11 @@ def _idle(running: Backends, events: int, cores: set[int]) -> tuple[float, float
     return float(said[0]), float(said[1])
 
 
-def _timed(work: Callable[[], object], process: "subprocess.Popen[bytes] | None" = None) -> tuple[float, float]:
+def _timed(work: Callable[[], object], process: "subprocess.Popen[bytes]") -> tuple[float, float]:
     """Return seconds and the process's CPU seconds of some work."""
-    cpu = psutil.Process(process.pid).cpu_times if process else None
-    before, began = sum(cpu()[:2]) if cpu else 0.0, time.monotonic()
+    before, began = cpu_s(process.pid), time.monotonic()
     work()
-    return time.monotonic() - began, (sum(cpu()[:2]) if cpu else 0.0) - before
+    return time.monotonic() - began, cpu_s(process.pid) - before
 
 
 def measure(events: int = EVENTS, backlog: int = BACKLOG) -> PipelineSpeed:
@@ -157,25 +139,24 @@ def measure(events: int = EVENTS, backlog: int = BACKLOG) -> PipelineSpeed:
     written = iter(list(zipf_events(EVENTS_BEFORE + events + backlog, now_s)))
     before, measured, waiting = ([next(written) for _ in range(number)] for number in (EVENTS_BEFORE, events, backlog))
     with _kept_to(others), backends() as running, redis.Redis.from_url(running.connections.redis_url) as client:
-        system = _System(running, client)
         _furnish(running, before)
         with _worker(running, 1, own) as worker:
-            until("the first lists", lambda: system.is_right(len(before)), _PATIENCE_S)
+            until("the first lists", lambda: is_quiet(client, len(before)), _PATIENCE_S)
 
             def publish_and_wait() -> None:
                 running.publish(measured)
-                until("the lists", lambda: system.is_right(len(before) + events), _PATIENCE_S)
+                until("the lists", lambda: is_quiet(client, len(before) + events), _PATIENCE_S)
 
-            seconds, cpu_s = _timed(publish_and_wait, worker)
-        system.check()
-        idle_s, idle_cpu_s = _idle(running, len(before) + events, own)
+            ours = _timed(publish_and_wait, worker)
+        _check(client)
+        idle = _idle(running, len(before) + events, own)
         running.publish(waiting)
         total, began = len(before) + events + backlog, time.monotonic()
         with _worker(running, 1, own | others), _worker(running, 2, own | others):
-            until("the backlog", lambda: system.is_right(total), _PATIENCE_S)
+            until("the backlog", lambda: is_quiet(client, total), _PATIENCE_S)
             backlog_s = time.monotonic() - began
-        system.check()
-    return _speed(events, (seconds, cpu_s), len(before) + events, (idle_s, idle_cpu_s), backlog, backlog_s)
+        _check(client)
+    return _speed(events, ours, len(before) + events, idle, backlog, backlog_s)
 
 
 def _speed(

@@ -41,6 +41,17 @@ def shards(generation: int = 0) -> list[ShardKeys]:
     return [ShardKeys(shard, generation) for shard in range(PARTITIONS)]
 
 
+def is_quiet(client: "redis.Redis", events: int) -> bool:
+    """Whether so many records are merged, every shard is live, and no list is behind."""
+    pipeline = client.pipeline(transaction=False)
+    for keys in shards():
+        pipeline.hmget(keys.meta, "applied", "status")
+        pipeline.zcard(keys.dirty)
+    answers = pipeline.execute()
+    merged = sum(int(applied or -1) + 1 for applied, _ in answers[::2])
+    return merged >= events and not any(answers[1::2]) and all(status == b"live" for _, status in answers[::2])
+
+
 @dataclass
 class Stack:
     """A running `up` and how to reach it."""
@@ -77,13 +88,8 @@ class Stack:
         return sum(int(self.redis.hget(keys.meta, "applied") or -1) + 1 for keys in shards())
 
     def is_quiet(self, events: int) -> bool:
-        """Whether so many records are merged and no learner is dirty."""
-        pipeline = self.redis.pipeline(transaction=False)
-        for keys in shards():
-            pipeline.hget(keys.meta, "applied")
-            pipeline.zcard(keys.dirty)
-        answers = pipeline.execute()
-        return sum(int(value or -1) + 1 for value in answers[::2]) >= events and not any(answers[1::2])
+        """Whether so many records are merged, every shard is live, and no list is behind."""
+        return is_quiet(self.redis, events)
 
     def models(self) -> list[dict[str, Any]]:
         """Return the versions, with what they are."""

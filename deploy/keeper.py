@@ -3,17 +3,16 @@
 import asyncio
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from adapters.redis import end_tasks
 from deploy.log_lines import LogLines
 from deploy.probes import until
+from deploy.this_python import dying_with_us
 from schemas.errors import NotReadyError
 
 FIRST_DELAY_S: Final = 0.2
@@ -31,7 +30,6 @@ counted rather than seconds: a machine that was suspended has lost none.
 OUTPUT_S: Final = 1.0
 """How long the output of a dead child is read on, when something it started outside its session holds it open."""
 
-_SHIM: Final = Path(__file__).with_name("child.py")
 _CHUNK: Final = 65_536
 
 
@@ -63,7 +61,7 @@ class Child:
 async def _spawn(child: Child) -> Process:
     # A session of its own: Ctrl-C on the terminal reaches the supervisor alone.
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(_SHIM), str(os.getpid()), *child.command),
+        *dying_with_us(*child.command),
         env={**os.environ, "PYTHONUNBUFFERED": "1", **child.environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=PIPE,

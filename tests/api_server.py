@@ -193,6 +193,9 @@ class State:
         pipeline.execute()
 
 
+_APPENDED_S: Final = 10.0
+
+
 class Switched:
     """A Redis that can be turned off and on again at the same address."""
 
@@ -220,7 +223,13 @@ class Switched:
         return self._appended.stat().st_size
 
     def lose_since(self, size: int) -> None:
-        """Kill the server and start it again without what was appended since: that never reached the disk."""
+        """Kill the server and start it again without what was appended since: that never reached the disk.
+
+        It may put off an append for up to two seconds while the disk is slow to sync.
+        """
+        deadline = time.monotonic() + _APPENDED_S
+        while self.size() <= size and time.monotonic() < deadline:
+            time.sleep(0.02)
         self.off()
         assert self.size() > size, "nothing was written that could be lost"
         os.truncate(self._appended, size)

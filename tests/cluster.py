@@ -1,8 +1,6 @@
 """A real Redis Cluster of three nodes without replicas, whose nodes a test kills and whose slots it moves."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-import deploy.child
 from deploy.ports import LOOPBACK, free_port
 from deploy.redis import SETTINGS
+from deploy.this_python import dying_with_us
 from schemas.keys import ShardKeys
 from tests.api_server import until
 
@@ -49,8 +47,7 @@ class Node:
             "cluster-config-file": "nodes.conf", "loglevel": "warning", **SETTINGS,
         }  # fmt: skip
         words = [word for name, value in place.items() for word in (f"--{name}", value)]
-        dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
-        self.process = subprocess.Popen((*dies_with_us, str(get_binary_path()), *words), stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(dying_with_us(str(get_binary_path()), *words), stdout=subprocess.DEVNULL)
         self.ask("PING")
 
     def kill(self) -> None:

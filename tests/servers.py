@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-import deploy.child
 from deploy.lock import locked
 from deploy.redis import EmbeddedRedis
+from deploy.this_python import dying_with_us
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def running_redis(folder: Path, program: Path | None = None, **environment: str)
         carried, *settings = child.command
         command = (str(program or carried), *settings)
         process = subprocess.Popen(
-            (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()), *command),
+            dying_with_us(*command),
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
             pass_fds=child.descriptors,

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import psutil
 
-import deploy.child
 from cli.tokens import sign
 from deploy.ready import READY
+from deploy.this_python import dying_with_us
 from schemas.settings import Connections
 
 SCOPES: Final = "publisher reader operator admin"
@@ -58,10 +58,9 @@ def is_gone(pid: int) -> bool:
 
 def spawn(command: tuple[str, ...], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start a program that ends with this process; its output goes on where an earlier one's ended."""
-    dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
     with log.open("ab") as output:
         return subprocess.Popen(
-            (*dies_with_us, *command),
+            dying_with_us(*command),
             env={**os.environ, **_AS_USERS_HAVE_IT, **environment},
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip

@@ -13,10 +13,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-import deploy.child
 import stream.lease
 from adapters.follow import ControlLog
 from adapters.kafka import open_reader
+from deploy.this_python import dying_with_us
 from schemas.errors import NotReadyError
 from schemas.events import Enrolled
 from schemas.keys import REPLAY
@@ -50,9 +50,8 @@ async def tools(system: System) -> AsyncIterator[Tools]:
 def start_replay(system: System, phase: str, reached: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start `coursestream replay`, which will stand still in a phase."""
     environment = {**os.environ, **system.addresses}
-    dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
     command = (sys.executable, "-m", "tests.stuck_replay", phase, str(reached), "replay", *arguments)
-    return subprocess.Popen((*dies_with_us, *command), env=environment, cwd=Path(__file__).parents[2])
+    return subprocess.Popen(dying_with_us(*command), env=environment, cwd=Path(__file__).parents[2])
 
 
 @asynccontextmanager

@@ -17,12 +17,12 @@ import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.structs import RecordMetadata
 
-import deploy.child
 from adapters.bundles import BundleStore
 from adapters.follow import append_control
 from adapters.kafka import end_offsets, open_producer, open_reader, read_range, shard_of
 from adapters.redis import Client, connect
 from deploy.embedded import EmbeddedStack, embedded
+from deploy.this_python import dying_with_us
 from schemas.courses import encode_course
 from schemas.events import LEARNER_EVENTS, AnyEvent, LearnerEvent, encode_event
 from schemas.keys import ShardKeys
@@ -101,10 +101,9 @@ class System:
     def start(self, worker_id: str, program: Sequence[str] = (), house: Path = ROOT, **settings: str) -> None:
         """Start a worker; its log goes on where an earlier one's ended."""
         environment = {**os.environ, **self.environment(worker_id), **settings}
-        dies_with_us = (sys.executable, "-I", "-S", str(deploy.child.__file__), str(os.getpid()))
         with (self.folder / f"{worker_id}.log").open("ab") as log:
             self.processes[worker_id] = subprocess.Popen(
-                (*dies_with_us, sys.executable, "-m", *(program or (self.module,))),
+                dying_with_us(sys.executable, "-m", *(program or (self.module,))),
                 env=environment, cwd=house, stdout=log, stderr=log,
             )  # fmt: skip
 
