@@ -116,9 +116,18 @@ class FaustFlow:
         self._app = app
 
     def rejoin(self) -> None:
-        """Join the group again, so that shards without an owner are given to somebody."""
+        """Join the group again, so that shards without an owner are given to somebody.
+
+        A leader whose client saw no topic, since that was just being made anew, would give nobody anything once more:
+        it looks again first, which else it does after minutes.
+        """
         if (coordinator := _coordinator_of(self._app)) is not None:
-            self._app.consumer._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
+            def look_and_join() -> None:
+                coordinator._client.force_metadata_update()
+                coordinator.request_rejoin()
+
+            self._app.consumer._thread.thread_loop.call_soon_threadsafe(look_and_join)
 
     async def pause(self, partition: int) -> None:
         """Stop a partition; Faust itself resumes all of them at the end of a rebalance, so wait for that."""
