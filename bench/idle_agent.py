@@ -3,6 +3,7 @@
 Takes batches of raw bytes of `learner-events` and acks them; prints the seconds from the first batch to the last.
 """
 
+import asyncio
 import os
 import sys
 import time
@@ -46,6 +47,13 @@ def create_app(broker: str, events: int) -> faust.App:
     return app
 
 
+async def run(broker: str, events: int) -> None:
+    """Start the application, and wait: it ends the process."""
+    app = create_app(broker, events)
+    await app.start()
+    await app.wait_until_stopped()
+    raise RuntimeError("the idle agent has stopped by itself") from app.crash_reason
+
+
 if __name__ == "__main__":
-    worker = faust.Worker(create_app(sys.argv[1], int(sys.argv[2])), loglevel="error")
-    worker.execute_from_commandline()
+    asyncio.run(run(sys.argv[1], int(sys.argv[2])))
