@@ -1,6 +1,7 @@
 """Connecting to Redis, a single server or a cluster, and running Lua there."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -17,6 +18,7 @@ from redis.exceptions import (
     AuthenticationError,
     DataError,
     NoScriptError,
+    RedisClusterException,
     RedisError,
     ResponseError,
 )
@@ -71,6 +73,19 @@ def connect(connections: Connections) -> Client:
     settings["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     settings |= {"max_connections": MOST_CONNECTIONS, "timeout": TIMEOUT_S}
     return Redis.from_pool(BlockingConnectionPool.from_url(connections.redis_url, **settings))
+
+
+def server_of(client: Client, key: str) -> str:
+    """Return the name of the server that holds a key: what stands on one can be asked for in one pipeline.
+
+    While none is known to hold it, or not yet, the key stands alone.
+    """
+    if not isinstance(client, RedisCluster):
+        return ""
+    with contextlib.suppress(RedisClusterException):
+        if node := client.get_node_from_key(key):
+            return node.name
+    return key
 
 
 async def check_eviction(client: Client) -> None:

@@ -32,6 +32,7 @@ from schemas.courses import Course
 from schemas.events import Enrolled
 from schemas.keys import ShardKeys
 from schemas.settings import Connections
+from stream.lists import Marked
 from stream.merge import LearnerUpdate, Run, merge_run
 from stream.refresh import Refresher
 from stream.serving import Serving
@@ -148,5 +149,5 @@ async def _refresh(client: Client, view: ShardView, users: tuple[str, ...], serv
     """Make everybody's list; return the CPU microseconds a learner."""
     refresher, began = Refresher(client, CANDIDATES, BATCH), time.process_time()
     for first in range(0, len(users), BATCH):
-        await refresher.refresh(view, users[first : first + BATCH], serving)
+        await refresher.refresh([Marked(view, user) for user in users[first : first + BATCH]], serving)
     return (time.process_time() - began) / len(users) * 1e6

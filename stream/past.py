@@ -29,7 +29,7 @@ from schemas.topics import ACTIVITY, LEARNER_EVENTS
 from stream.activity import ActivityUpdate
 from stream.dead_letters import sort_out
 from stream.digest import fold_range, range_as_of
-from stream.refresh import has_own_list
+from stream.lists import has_own_list
 from stream.serving import Serving, ServingRoom
 from stream.settings import CANDIDATES
 

@@ -143,7 +143,7 @@ def _plant_stop(script: Script, fault: Fault) -> None:
 
 _PLANTS: Final[dict[str, Callable[[Fault], None]]] = {
     "loop": lambda fault: plant(Health, "_check", fault, block),
-    "compute": lambda fault: plant(refresh, "_compute", fault, deadlock),
+    "compute": lambda fault: plant(refresh, "compute", fault, deadlock),
     "agent": lambda fault: plant_async(Worker, "take", fault, vanish),
     "deaf": lambda fault: plant_async(Worker, "take", fault, hang),
     "filler": lambda fault: plant_async(FaustFlow, "pause", fault, hang),

@@ -18,7 +18,8 @@ from recommender.popularity import popularity_of
 from recommender.recommend import Recommender, prepare
 from schemas.events import Enrolled, Erased
 from schemas.experiments import Arm, Experiment, ExperimentStarted, arm_of
-from stream.refresh import learner_from, read
+from stream.lists import Marked, learner_from
+from stream.refresh import read
 from stream.replay import rebuild
 from stream.view import ShardView
 from tests.api_server import running_api, until
@@ -95,7 +96,7 @@ async def _embeddings(system: System) -> dict[str, tuple[np.ndarray[Any, Any], s
     found = {}
     async with connected(system) as (client, _):
         for user in USERS:
-            answers = await read(client, ShardView(shard_of_user(user), ""), [user])
+            answers = await read(client, [Marked(ShardView(shard_of_user(user), ""), user)])
             packed: Any = await client.get(shard_of_user(user).embedding(user))
             stands = np.frombuffer(packed[8:], dtype=">f2").astype(np.float32)
             learner = learner_from(answers)[1]

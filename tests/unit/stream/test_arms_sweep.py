@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from adapters.redis import Client
 from schemas.experiments import Arm, Experiment, ExperimentStarted
 from stream.arms import Split
+from stream.lists import Marked
 from stream.refresh import Refresher
 from stream.serving import Serving
 from stream.view import ShardView
@@ -51,7 +52,7 @@ async def test_an_experiment_sweeps_those_of_an_arm_to_its_model_and_its_end_bri
     await swept(client, view, ended, 10)
     assert await versions(client, users) == {user: 9 if user in of_arm else 5 for user in users}
     assert again.learners == len(of_arm)
-    await Refresher(client, 5, 64).refresh(view, users, running)
+    await Refresher(client, 5, 64).refresh([Marked(view, user) for user in users], running)
     assert await versions(client, users) == {user: 9 if user in of_arm else 5 for user in users}, "a late worker"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-import stream.refresh
+import stream.aside
 from adapters.redis import Client
 from recommender.history import Learner
 from recommender.listing import Ranked
@@ -44,21 +44,21 @@ async def test_only_their_own_lists_stand_still(
     assert [await listed(client, user) for user in bad] == [None, None]
     assert await marks(client) == set(bad), "their marks tell that they are behind"
     assert caplog.text.count("ALARM: the list of a learner") == 2
-    assert (await refresher.refresh_marked(view, serving())).published == 0, "nothing is computed for them meanwhile"
+    assert (await refresher.refresh_marked({view: 8}, serving())).published == 0, "nothing is computed meanwhile"
     await log.append(enrolled("good0", "c01"))
-    assert (await refresher.refresh_marked(view, serving())).published == 1, "who is put aside takes nobody's turn"
+    assert (await refresher.refresh_marked({view: 8}, serving())).published == 1, "who is put aside takes nobody's turn"
 
 
 async def test_who_was_put_aside_is_tried_again(
     client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream.refresh, "ASIDE_S", 0.0)
+    monkeypatch.setattr(stream.aside, "ASIDE_S", 0.0)
     refresher = Refresher(client, 5, 8)
     await log.append(enrolled("bad", COURSE))
     with monkeypatch.context() as bug:
         bug.setattr(Recommender, "rank", lambda *_: 1 / 0)
-        assert (await refresher.refresh_marked(view, serving())).published == 0
-    assert (await refresher.refresh_marked(view, serving())).published == 1
+        assert (await refresher.refresh_marked({view: 8}, serving())).published == 0
+    assert (await refresher.refresh_marked({view: 8}, serving())).published == 1
     assert await listed(client, "bad") and not await marks(client)
 
 

@@ -13,10 +13,11 @@ from adapters.redis import Client
 from schemas.candidates import Version
 from schemas.embedding import unpack_embedding
 from schemas.events import Erased, Feedback
-from stream import refresh as refresh_module
+from stream import lists
 from stream.activity import ActivityUpdate, merge_activity
+from stream.lists import Marked, learner_from
 from stream.marks import BEHIND_MS
-from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher, learner_from
+from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher
 from stream.view import ShardView
 from tests.served import CATALOGUE, KEYS, Log, enrolled, listed, marks, serving, watched
 from tests.shard_state import read_scores
@@ -26,7 +27,7 @@ async def test_the_newest_marks_go_first_and_a_share_of_the_oldest(client: Clien
     users = [f"u{i:02d}" for i in range(60)]
     await log.append(*(enrolled(user, "c00") for user in users))
     await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(users)})
-    await Refresher(client, 5, 20).refresh_marked(view, serving())
+    await Refresher(client, 5, 20).refresh_marked({view: 20}, serving())
     oldest, newest = users[: int(20 * OLDEST_SHARE)], users[60 - 20 + int(20 * OLDEST_SHARE) + int(20 * DRAWN_SHARE) :]
     assert (len(oldest), len(newest)) == (2, 16)
     found = {user for user in users if await listed(client, user)}
@@ -43,7 +44,7 @@ async def test_every_mark_of_a_backlog_goes_though_more_come_than_can_be_done(
     await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(old)})
     for rounds in range(len(old)):  # at least the oldest goes each time
         await client.zadd(KEYS.dirty, {f"new{i}": 1_000 + 30 * rounds + i for i in range(30)})
-        await refresher.refresh_marked(view, now)
+        await refresher.refresh_marked({view: 10}, now)
     assert not await marks(client) & set(old)
     assert len(await marks(client)) >= 20
 
@@ -56,7 +57,7 @@ async def test_a_mark_that_is_renewed_again_and_again_has_its_turn(client: Clien
     for rounds in range(300):
         scores = {**dict.fromkeys(newer, 9), "between": 5, **dict.fromkeys(older, 1)}
         await client.zadd(KEYS.dirty, {user: score + 10 * rounds for user, score in scores.items()})
-        await refresher.refresh_marked(view, now)
+        await refresher.refresh_marked({view: 10}, now)
         if "between" not in await marks(client):
             return
     raise AssertionError("one of twelve is drawn each round")
@@ -76,7 +77,7 @@ async def test_what_a_weak_signal_marked_waits_behind_hard_events(client: Client
     seen: list[float] = []
     refresher = Refresher(client, 5, 10)
     refresher.observe_freshness = seen.append
-    await refresher.refresh_marked(view, serving())
+    await refresher.refresh_marked({view: 10}, serving())
     assert await listed(client, "student") is not None
     assert len(seen) > 1
     assert max(seen) < BEHIND_MS / 1_000, "how long a view waited is measured from when it was set"
@@ -114,7 +115,7 @@ async def test_who_has_nothing_gets_no_list_and_loses_the_mark(client: Client, v
     await log.append(Feedback(event_id="f", user_id="none", course_id="c02", occurred_at=6, value="none"))
     await client.zadd(KEYS.dirty, {"never seen": 1})
     recommender = watched()
-    await Refresher(client, 5, 8).refresh_marked(view, serving(recommender=recommender))
+    await Refresher(client, 5, 8).refresh_marked({view: 8}, serving(recommender=recommender))
     assert recommender.learners == 0
     assert await marks(client) == set()
     for user in ("none", "never seen"):
@@ -138,7 +139,9 @@ async def during(refresher: Refresher, view: ShardView, users: list[str]) -> Asy
     """Do what stands inside while the lists of these learners, loaded already, are being computed."""
     recommender = watched()
     recommender.go.clear()
-    task = asyncio.create_task(refresher.refresh(view, users, serving(recommender=recommender)))
+    task = asyncio.create_task(
+        refresher.refresh([Marked(view, user) for user in users], serving(recommender=recommender))
+    )
     assert await asyncio.to_thread(recommender.started.wait, 20)
     yield
     recommender.go.set()
@@ -178,11 +181,11 @@ async def test_an_older_model_replaces_nothing_and_leaves_the_mark(client: Clien
     stood = await client.get(KEYS.candidates("u"))
     await client.zadd(KEYS.dirty, {"u": 1})
     for older in (serving(model_epoch=5), serving(model_epoch=6, catalogue_epoch=2)):
-        assert (await refresher.refresh_marked(view, older)).published == 0
+        assert (await refresher.refresh_marked({view: 8}, older)).published == 0
         assert await client.get(KEYS.candidates("u")) == stood
         assert await marks(client) == {"u"}
     await log.enrol("u", "c01")
-    assert (await refresher.refresh_marked(view, serving(model_epoch=5))).published == 0
+    assert (await refresher.refresh_marked({view: 8}, serving(model_epoch=5))).published == 0
     assert await marks(client) == {"u"}
     await refresher.drain(view, serving(model_epoch=6))
     found = await listed(client, "u")
@@ -194,13 +197,13 @@ async def test_a_mark_on_a_current_list_is_cleared(client: Client, view: ShardVi
     await log.enrol("u", "c00")
     await refresher.drain(view, serving())
     await client.zadd(KEYS.dirty, {"u": 1})
-    await refresher.refresh_marked(view, serving())
+    await refresher.refresh_marked({view: 8}, serving())
     assert await marks(client) == set()
 
 
 async def test_a_worker_that_lost_the_shard_publishes_nothing(client: Client, view: ShardView, log: Log) -> None:
     await log.enrol("u", "c00")
-    assert (await Refresher(client, 5, 8).refresh_marked(ShardView(KEYS, "0" * 32), serving())).published == 0
+    assert (await Refresher(client, 5, 8).refresh_marked({ShardView(KEYS, "0" * 32): 8}, serving())).published == 0
     assert await listed(client, "u") is None and await marks(client) == {"u"}
 
 
@@ -214,7 +217,7 @@ async def test_histories_are_unpacked_beside_the_event_loop(
         threads.add(threading.current_thread().name)
         return learner_from(answers)
 
-    monkeypatch.setattr(refresh_module, "learner_from", unpack)
+    monkeypatch.setattr(lists, "learner_from", unpack)
     await log.enrol("u", "c00")
     await Refresher(client, 5, 8).drain(view, serving())
     assert threads == {"refresh_0"}

@@ -14,6 +14,7 @@ from adapters.redis import Client, end_tasks
 from schemas.control import ControlState
 from schemas.events import Feedback
 from schemas.meta import Status
+from stream.lists import Marked
 from stream.refresh import Refresher
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
@@ -69,7 +70,7 @@ async def test_a_sweep_leaves_out_who_is_current_already(client: Client, view: S
     users = [f"u{i:02d}" for i in range(12)]
     await log.append(*(enrolled(user, "c00") for user in users))
     await Refresher(client, 5, 64).drain(view, serving())
-    await Refresher(client, 5, 64).refresh(view, users[:7], serving(6))
+    await Refresher(client, 5, 64).refresh([Marked(view, user) for user in users[:7]], serving(6))
     recommender = watched()
     await swept(client, view, serving(6, 3, recommender), 5)
     assert recommender.learners == 5
@@ -161,9 +162,9 @@ class Busy(Refresher):
     log: Log
     courses = itertools.cycle(f"c{i:02d}" for i in range(1, 9))
 
-    async def refresh(self, view: ShardView, users: Sequence[str], serving: Serving) -> int:
+    async def refresh(self, learners: Sequence[Marked], serving: Serving) -> int:
         """Refresh, and have somebody marked again by the time it is done."""
-        published = await super().refresh(view, users, serving)
+        published = await super().refresh(learners, serving)
         await self.log.enrol("busy", next(self.courses))
         return published
 
@@ -258,7 +259,7 @@ async def test_a_round_over_many_shards_is_short(client: Client, view: ShardView
         shard.meta = shard.meta._replace(status=Status.LIVE)
     async with running(Refresher(client, 5, 32), shards, bare_room(serving(recommender=recommender))):
         assert await asyncio.to_thread(recommender.started.wait, 60)
-        assert recommender.learners <= 32 // 4, "so many of each of eight shards, not 32"
+        assert recommender.learners <= 2 * 32 // 8, "so many of each of eight shards, not 32"
         recommender.go.set()
 
 
@@ -268,7 +269,7 @@ async def test_any_size_of_batch_does_its_work(client: Client, view: ShardView, 
     await log.append(*(enrolled(user, "c00") for user in users))
     recommender = watched()
     refresher = Refresher(client, 5, batch)
-    await refresher.refresh_marked(view, serving(recommender=recommender))
+    await refresher.refresh_marked({view: batch}, serving(recommender=recommender))
     assert recommender.learners in (batch - 1, batch)  # who is drawn may be among the newest or oldest
     async with running(refresher, [await opened(client, view)], bare_room(serving(6))):
         await _until_live(client)
