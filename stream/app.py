@@ -7,8 +7,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import faust
@@ -17,15 +17,13 @@ from faust.types import TP
 from adapters.records import Record
 from schemas.errors import CoursestreamError
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP
+from stream.drain import at_once, by_faust
 from stream.faust_driver import FaustFlow, leave_when_stopped, patch_driver
 from stream.settings import StreamSettings
 from stream.watchdog import EXIT_STATUS
 from stream.worker import Worker
 
 logger: Final = logging.getLogger(__name__)
-
-BATCH: Final = 1_000
-WITHIN_S: Final = 0.005
 
 
 class StreamRecord(NamedTuple):
@@ -89,10 +87,10 @@ def create_app(settings: StreamSettings) -> faust.App:
     return app
 
 
-async def _feed(stream: Any, take: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
+async def _feed(batches: AsyncIterator[list[Any]], take: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
     """Hand on batch after batch; ack what was taken durably. No exception may leave an agent."""
     try:
-        async for events in stream.noack_take(BATCH, within=WITHIN_S):
+        async for events in batches:
             await take([record_of(event) for event in events])
             for event in events:
                 event.ack()
@@ -100,20 +98,21 @@ async def _feed(stream: Any, take: Callable[[Sequence[Record]], Awaitable[None]]
         die(error)
 
 
-def wire(app: faust.App, worker: Worker, ready_file: Path | None) -> None:
+def wire(app: faust.App, worker: Worker, settings: StreamSettings) -> None:
     """Give the application its two agents, and the worker its partitions."""
+    drain = partial(at_once, app) if settings.fast_drain else by_faust
     raw: Any = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
     async def learner_events(stream: Any) -> None:
-        await _feed(stream, worker.take)
+        await _feed(drain(stream), worker.take)
 
     async def activity(stream: Any) -> None:
-        await _feed(stream, worker.take_activity)
+        await _feed(drain(stream), worker.take_activity)
 
     async def on_assigned(_: faust.App, assigned: Sequence[TP], **_others: Any) -> None:
         worker.assign(sorted(tp.partition for tp in assigned if tp.topic == LEARNER_EVENTS))
-        if ready_file:
-            ready_file.write_text(f"{os.getpid()}\n")
+        if settings.ready_file:
+            settings.ready_file.write_text(f"{os.getpid()}\n")
 
     async def on_revoked(*_: Any, **_others: Any) -> None:
         worker.release()
@@ -140,7 +139,7 @@ async def run(settings: StreamSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     app = create_app(settings)
     async with Worker(settings, FaustFlow(app), die) as worker:
-        wire(app, worker, settings.ready_file)
+        wire(app, worker, settings)
         await app.start()
         await _told(stopping, app)
         leave_when_stopped(app)

@@ -19,8 +19,9 @@ class StreamSettings(Connections):
     )
     ready_file: Path | None = Field(default=None, description="Written once the worker has joined its group.")
     candidates: int = Field(default=CANDIDATES, ge=1, le=250, description="Length of a learner's candidate list.")
-    refresh_batch: int = Field(
-        default=64, ge=4, description="Learners whose lists are computed at once; of many shards a quarter each."
+    refresh_batch: int = Field(default=64, ge=4, description="Learners whose lists are computed at once.")
+    fast_drain: bool = Field(
+        default=True, description="Take what has come at once; false: as Faust itself gathers batches."
     )
     shared_interval_s: float = Field(default=5.0, gt=0, description="Seconds between sums of the shared lists.")
     catalogue_interval_s: float = Field(

@@ -20,7 +20,7 @@ from typing import Any, Final
 import psutil
 
 from adapters.redis import Client, connect
-from bench.http import Connection, RefusedError
+from bench.http import Connection, RefusedError, open_connection
 from bench.stack import PARTITIONS, Stack, running_in, until
 from datasets.campus import Campus
 from datasets.campus_life import Life, history
@@ -107,11 +107,6 @@ async def _lists(client: Client) -> int:
     return found
 
 
-async def _connection(stack: Stack) -> Connection:
-    address = stack.ready["api_url"].removeprefix("http://").split(":")
-    return Connection(*await asyncio.open_connection(*address), stack.token)
-
-
 async def _watch(stack: Stack, client: Client, lists: int, began: float) -> None:
     """Note when the first and the last shard is live, the shared lists are there, and all lists are."""
     pending = {"shared_lists_s", "first_shard_live_s", "all_shards_live_s"}
@@ -143,7 +138,7 @@ async def _lose(stack: Stack) -> None:
     users, lists = await _learners(client), await _lists(client)
     stack.note("learners", len(users))
     stack.note("lists", lists)
-    connection = await _connection(stack)
+    connection = await open_connection(stack.ready["api_url"], stack.token)
     before = {}
     for user_id in users[:: max(len(users) // _SAMPLE, 1)]:
         courses = (await connection.ask("GET", f"/v1/learners/{user_id}"))["courses"]
