@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
@@ -19,6 +20,12 @@ from stream.dead_letters import DeadRecord, sort_out
 from stream.halves import breaking, sent
 from stream.runs import Span
 from stream.view import ShardView
+
+JOINED: Final = 4_000
+"""Records of a state that nobody looks at that are joined before any is merged: many are of one learner, whose merge
+costs one. All may be of one learner, and Lua unpacks fewer than 8,000 fields."""
+LEARNERS_A_CALL: Final = 500
+"""A script stops the server for everybody: some milliseconds."""
 
 _MERGE: Final = Script(Path(__file__).with_name("merge.lua"))
 _ERASED, _FEEDBACK, _PROFILE = 1, 2, 4
@@ -207,14 +214,21 @@ async def merge_span(
     wanted: Wanted = Wanted.NOTHING,
     dead: Callable[[Sequence[DeadRecord]], Awaitable[None]] | None = None,
     for_s: float = float("inf"),
+    unseen: bool = False,
 ) -> tuple[Run, MergeAnswer]:
     """Join a span and merge it, patient with Redis for `for_s`; `dead` is awaited before with what is no event.
 
-    Raises PoisonError if a record in it breaks the joining or the script.
+    `unseen`: nobody looks at the state, so that it may be merged `LEARNERS_A_CALL` at a time. Raises PoisonError if a
+    record in it breaks the joining or the script.
     """
     with breaking():
         run = join_run(span.records, span.first, span.last, control)
-        call = merge_call(view, run, wanted)
+        parts = by_learners(run, LEARNERS_A_CALL) if unseen else (run,)
+        calls = [merge_call(view, part, wanted) for part in parts]
     if run.dead and dead:
         await dead(run.dead)
-    return run, await sent(lambda: send_merge(client, call), for_s)
+    for call in calls:
+        answer = await sent(partial(send_merge, client, call), for_s)
+        if answer.status != "OK":
+            break
+    return run, answer

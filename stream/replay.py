@@ -25,9 +25,9 @@ from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
 from stream.digest import DigestResult, Range, generation_digest, range_as_of
 from stream.generation import delete_generation, delete_unfinished
-from stream.halves import FREE, PoisonError, breaking, by_halves, sent
+from stream.halves import FREE, PoisonError, by_halves
 from stream.lease import replaying
-from stream.merge import Wanted, by_learners, join_run, merge_call, send_merge
+from stream.merge import JOINED, Wanted, merge_span
 from stream.quarantine import pass_over, quarantined
 from stream.refresh import Refresher
 from stream.runs import Span, read_spans
@@ -39,12 +39,6 @@ from stream.view import ShardView, open_shard
 logger: Final = logging.getLogger(__name__)
 
 SHARDS_AT_ONCE: Final = 4
-JOINED: Final = 4_000
-"""Records joined in the client before any of them is merged: many are of one learner, whose merge costs one.
-
-All may be of one learner, and Lua unpacks fewer than 8,000 fields."""
-LEARNERS_A_CALL: Final = 500
-"""A script stops the server for everybody: some milliseconds."""
 _BATCH: Final = 64
 
 T = TypeVar("T")
@@ -116,13 +110,10 @@ class Rebuild:
         return view
 
     async def _merge(self, view: ShardView, span: Span) -> None:
-        with breaking():
-            run = join_run(span.records, span.first, span.last, self._control.state)
-            calls = [merge_call(view, part, Wanted.PENDING_LEFT) for part in by_learners(run, LEARNERS_A_CALL)]
-        for call in calls:
-            answer = await sent(partial(send_merge, self._client, call))
-            if answer.status != "OK":
-                raise _lost(answer.status)
+        state = self._control.state
+        _, answer = await merge_span(self._client, view, span, state, Wanted.PENDING_LEFT, unseen=True)
+        if answer.status != "OK":
+            raise _lost(answer.status)
 
     async def _leave_out(self, view: ShardView, span: Span, error: PoisonError) -> None:
         """Leave out a record that breaks this code; what is decided of it depends on whether this rebuild goes live."""

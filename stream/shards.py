@@ -27,9 +27,9 @@ from schemas.topics import LEARNER_EVENTS
 from stream import metrics
 from stream.dead_letters import DeadRecord, write_dead_letters
 from stream.halves import PoisonError, by_halves
-from stream.merge import MergeAnswer, Run, Wanted, merge_span
+from stream.merge import JOINED, MergeAnswer, Run, Wanted, merge_span
 from stream.quarantine import Quarantine
-from stream.runs import Span, read_spans, runs_of
+from stream.runs import CHUNK, Span, read_spans, runs_of
 from stream.view import ShardView, open_shard, read_meta
 
 logger: Final = logging.getLogger(__name__)
@@ -191,7 +191,8 @@ class ShardOwner:
 
         async def merge(part: Span) -> None:
             state = self._control.state
-            run, answer = await merge_span(self._client, view, part, state, wanted, self._write_dead, for_s)
+            unseen = shard.phase == Phase.FILLING
+            run, answer = await merge_span(self._client, view, part, state, wanted, self._write_dead, for_s, unseen)
             if answer.status != "OK":
                 raise StateChangedError(answer.status)
             self.quarantine.odds.worked(run.num_records - len(run.dead))
@@ -241,7 +242,8 @@ class ShardOwner:
             finally:
                 shard.is_opening = False
             view = shard.view
-            async for span in read_spans(reader, partition, shard.applied + 1, end):
+            chunk = JOINED if shard.phase == Phase.FILLING else CHUNK
+            async for span in read_spans(reader, partition, shard.applied + 1, end, chunk):
                 await self._merge(shard, view, span)
         return end
 
