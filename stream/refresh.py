@@ -39,7 +39,7 @@ LEAST_BATCH: Final = 4
 BEHIND_S: Final = 2.0
 """Pause after a round that published nothing while the live model can't be loaded."""
 
-Pairs = list[tuple[bytes, float]]
+Pairs = list[tuple[bytes, float | bytes]]
 
 
 class _Marks(NamedTuple):
@@ -132,34 +132,45 @@ class Refresher:
 
     async def _marks(self, batches: Mapping[ShardView, int]) -> dict[ShardView, _Marks]:
         """Return of each shard so many marks: the newest, and a share of the oldest and of any; none put aside."""
-        parts = {
-            view: (max(1, int(size * OLDEST_SHARE)), max(1, int(size * DRAWN_SHARE))) for view, size in batches.items()
-        }
+        limits = {view: size + self._aside.number(view) for view, size in batches.items()}
+
+        async def read() -> list[Pairs]:
+            pipeline = self._client.pipeline(transaction=False)
+            for view, limit in limits.items():
+                pipeline.zrange(view.keys.dirty, 0, limit, desc=True, withscores=True)  # one more than can be done
+            return list(await pipeline.execute())
+
+        newest = dict(zip(limits, await _soon(read), strict=True))
+        beyond = {view: limit for view, limit in limits.items() if len(newest[view]) > limit}
+        others = await self._others(batches, beyond) if beyond else {}
+        return {view: self._chosen(view, size, others.get(view, []), newest[view]) for view, size in batches.items()}
+
+    async def _others(
+        self, batches: Mapping[ShardView, int], limits: Mapping[ShardView, int]
+    ) -> dict[ShardView, Pairs]:
+        """Return a share of the oldest marks of shards with too many, and a share of any."""
 
         async def read() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
-            for view, (oldest, drawn) in parts.items():
-                key, aside = view.keys.dirty, self._aside.number(view)
-                pipeline.zrange(key, 0, batches[view] - oldest - drawn - 1 + aside, desc=True, withscores=True)
-                pipeline.zrange(key, 0, oldest - 1 + aside, withscores=True)
-                pipeline.zrandmember(key, drawn, withscores=True)
-                pipeline.zcard(key)
+            for view, limit in limits.items():
+                size = batches[view]
+                oldest, drawn = (max(1, int(size * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
+                pipeline.zrange(view.keys.dirty, 0, oldest - 1 + limit - size, withscores=True)
+                pipeline.zrandmember(view.keys.dirty, drawn, withscores=True)
             return list(await pipeline.execute())
 
         answers = await _soon(read)
-        found = zip(answers[::4], answers[1::4], answers[2::4], answers[3::4], strict=True)
+        pairs = zip(answers[::2], answers[1::2], strict=True)
         return {
-            view: self._chosen(view, size, *answer) for (view, size), answer in zip(batches.items(), found, strict=True)
+            view: [*eldest, *zip(lots[::2], lots[1::2], strict=True)]
+            for view, (eldest, lots) in zip(limits, pairs, strict=True)
         }
 
-    def _chosen(
-        self, view: ShardView, size: int, newest: Pairs, eldest: Pairs, lots: list[bytes], marked: int
-    ) -> _Marks:
-        """Return at most `size` of the marks that were read."""
-        pairs: list[tuple[bytes, float | bytes]] = [*newest, *eldest, *zip(lots[::2], lots[1::2], strict=True)]
-        scores = {Marked(view, user.decode()): float(score) for user, score in pairs}
+    def _chosen(self, view: ShardView, size: int, others: Pairs, newest: Pairs) -> _Marks:
+        """Return the first `size` of these marks that are not put aside; without others these are all."""
+        scores = {Marked(view, user.decode()): float(score) for user, score in [*others, *newest]}
         found = [(one, score) for one, score in scores.items() if not self._aside.holds(one)]
-        return _Marks(dict(found[:size]), len(scores) == marked and len(found) <= size)
+        return _Marks(dict(found[:size]), not others and len(found) <= size)
 
     async def refresh_marked(self, batches: Mapping[ShardView, int], serving: Serving) -> Refreshed:
         """Refresh so many dirty learners of each of these shards, all on one server."""
