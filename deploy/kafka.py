@@ -23,6 +23,9 @@ _HEAP_MB: Final = 512
 _HEAP_OF_SEVERAL_MB: Final = 320
 _PROPERTIES: Final = Path(__file__).with_name("server.properties")
 _JAVA_OPTIONS: Final = (
+    # Our brokers live for minutes on shared cores, which the second compiler would take for the first half minute.
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
     "-Djava.awt.headless=true",
     "--sun-misc-unsafe-memory-access=allow",  # or Java warns at each start of what Kafka's own code does
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
