@@ -21,10 +21,10 @@ def by_faust(stream: Any) -> AsyncIterator[list[Any]]:
 
 
 async def at_once(app: faust.App, stream: Any) -> AsyncIterator[list[Any]]:
-    """Return batches of events, to be acked by who takes them, without any wait."""
+    """Return batches of events, to be acked by who takes them, without any wait; until the application stops."""
     channel = aiter(stream.channel)
-    while True:
-        events = [await anext(channel)]
+    async for event in channel:
+        events = [event]
         while len(events) < BATCH and not channel.queue.empty():
             events.append(channel.queue.get_nowait())
         if taken := [event for event in events if _is_current(app, event)]:

@@ -46,3 +46,4 @@ async def test_what_is_drained_is_the_log(system: System) -> None:
         viewed = Viewed(event_id="v", user_id="last", course_id="c1", occurred_at=9)
         offsets = (await send(producer, enrolled("last", 9))).offset, (await send(producer, viewed)).offset
         await until(lambda: has_committed(tools, shard_of_user("last").shard, *offsets), "the last commit", 20)
+        assert [system.stop(worker)[0] for worker in ("w1", "w2")] == [0, 0]
