@@ -12,6 +12,7 @@ from recommender.history import Learner
 from recommender.index import queries_of
 from recommender.model import Floats
 from recommender.neighbours import Neighbours, decayed
+from recommender.scores import Named
 from recommender.tower import Histories, Vectors, encode, encode_pairs, learner_vectors
 from recommender.universe import Mask, Universe
 
@@ -27,9 +28,9 @@ class Evidence:
     recent: Histories  # decayed, what has faded left out
     vectors: Vectors | None
     shallow: Floats | None  # (B, num_known), the logit but for the MLP; None without a network or for a large catalogue
-    item_item: Floats  # (B, N)
-    content: Floats  # (B, N), by history and signals
-    interest: Floats | None  # (B, N), by interests, goals and searches; None if nobody has any
+    item_item: Floats | Named  # (B, N)
+    content: Floats | Named  # (B, N), by history and signals
+    interest: Floats | Named | None  # (B, N), by interests, goals and searches; None if nobody has any
     aside: Floats  # (B,), what the content's mass holds beside the history: signals and own words
     content_norms: Floats  # (B,), what the content of one entry is divided by
     lengths: NDArray[np.int64]  # (B,), known entries of positive weight
@@ -49,15 +50,14 @@ def gather(learners: Sequence[Learner], universe: Universe) -> Evidence:
     norms = _mass(newest) + aside
     norms32: Floats = np.where(norms > 0, norms, 1.0).astype(np.float32)
     heard = np.diff(histories.starts) + np.diff(signals.starts)
-    content = _neighbourly(universe.content, newest, signals, len(universe))
-    content /= norms32[:, None]
+    content = _per_norm(_neighbourly(universe.content, newest, signals, universe), norms32, universe)
     vectors = _vectors(histories, universe)
     return Evidence(
         histories=histories,
         recent=recent,
         vectors=vectors,
         shallow=_shallow(vectors, universe),
-        item_item=_neighbourly(universe.item_item, recent, signals, len(universe)),
+        item_item=_neighbourly(universe.item_item, recent, signals, universe),
         content=content,
         interest=_interest(words, norms32, universe),
         aside=aside.astype(np.float32),
@@ -82,17 +82,29 @@ def _vectors(histories: Histories, universe: Universe) -> Vectors | None:
 
 def _shallow(vectors: Vectors | None, universe: Universe) -> Floats | None:
     prepared = universe.prepared.collaborative
-    if prepared is None or vectors is None:
+    if prepared is None or vectors is None or universe.is_large:
         return None
     return prepared.index.scores(queries_of(prepared.neumf, vectors.gmf))
 
 
-def _neighbourly(neighbours: Neighbours | None, recent: Histories, signals: Histories, size: int) -> Floats:
+def _neighbourly(
+    neighbours: Neighbours | None, recent: Histories, signals: Histories, universe: Universe
+) -> Floats | Named:
+    if universe.is_large:
+        own = [one.named(part) for one in (neighbours,) if one for part in (recent, signals)]
+        return sum(own, Named.nothing())
     if neighbours is None:
-        return np.zeros((len(recent), size), dtype=np.float32)
+        return np.zeros((len(recent), len(universe)), dtype=np.float32)
     scores = neighbours.scores(recent)
     if len(signals.courses):
         scores += neighbours.scores(signals)
+    return scores
+
+
+def _per_norm(scores: Floats | Named, norms: Floats, universe: Universe) -> Floats | Named:
+    if isinstance(scores, Named):
+        return Named(scores.cells, scores.values / norms[scores.cells // len(universe)])
+    scores /= norms[:, None]
     return scores
 
 
@@ -102,11 +114,16 @@ def _words(learner: Learner) -> str:
     return "\n".join((*own, profile.level) if own else ())
 
 
-def _interest(words: Sequence[str], norms: Floats, universe: Universe) -> Floats | None:
+def _interest(words: Sequence[str], norms: Floats, universe: Universe) -> Floats | Named | None:
     asked = [row for row, text in enumerate(words) if text]
     if not asked:
         return None
-    result = np.zeros((len(words), len(universe)), dtype=np.float32)
     queries = universe.prepared.vectoriser.rows(words[row] for row in asked)
-    result[asked] = (matrix_of(queries) @ universe.words).toarray() / norms[asked, None]
+    cosines = matrix_of(queries) @ universe.words
+    if universe.is_large:
+        found = cosines.tocoo()
+        cells = np.array(asked, dtype=np.int64)[found.row] * len(universe) + found.col
+        return _per_norm(Named.of(cells, found.data), norms, universe)
+    result = np.zeros((len(words), len(universe)), dtype=np.float32)
+    result[asked] = cosines.toarray() / norms[asked, None]
     return result

@@ -33,7 +33,7 @@ _ROUNDING: Final = 1e-5
 
 
 def sources_of(
-    scored: Scored, weights: Floats, evidence: Evidence, pairs: Indices, places: Indices, num_known: int
+    scored: Scored, weights: Floats, evidence: Evidence, pairs: Indices, places: Indices, universe: Universe
 ) -> Indices:
     """Return the `Source` of each of these pairs and places; `weights` are the blend's, (B, 5)."""
     rows, courses = scored.rows.take(pairs), scored.courses.take(pairs)
@@ -44,9 +44,10 @@ def sources_of(
     heard = np.where(audible, 0.0, -np.inf).astype(np.float32)
     sources: Indices = _SPEAKERS[(parts @ merge + heard[rows]).argmax(axis=1)]
     sources[(~audible.any(axis=1) | evidence.silent)[rows]] = Source.POPULAR
-    sources[(courses >= num_known) & (sources != Source.CONTENT)] = Source.NEW
+    sources[(courses >= universe.num_known) & (sources != Source.CONTENT)] = Source.NEW
     if evidence.interest is not None:
-        asked = evidence.interest[rows, courses] > np.maximum(evidence.content[rows, courses], 0)
+        cells = rows * len(universe) + courses
+        asked = evidence.interest.take(cells) > np.maximum(evidence.content.take(cells), 0)
         sources[(sources == Source.CONTENT) & asked] = Source.INTERESTS
     sources[scored.fresh[pairs] & (places >= _SHOWN)] = Source.NEW
     return sources

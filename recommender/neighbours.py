@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recommender.model import Floats, Integers, Rows
+from recommender.scores import Named
 from recommender.tower import Histories
 
 NEGLIGIBLE: Final = 1e-3
@@ -70,6 +71,12 @@ class Neighbours:
             rows = sparse.csr_array((weights.ravel(), indices.ravel(), bounds), shape=shape)
             rows.toarray(out=scores[first : first + _CHUNK])  # a course that stands in a row twice is added up
         return scores
+
+    def named(self, histories: Histories) -> Named:
+        """Return the same of a large catalogue: the scores of the courses that are neighbours."""
+        cells = histories.owners[:, None] * len(self) + self.indices.take(histories.courses, axis=0)  # (E, m)
+        values = self.weights.take(histories.courses, axis=0) * histories.weights[:, None]
+        return Named.of(cells.ravel(), values.ravel())
 
     def near(self, courses: Places, listed: Places) -> Floats:
         """Return the weight of each listed course, (B, L), as a neighbour of each course, (B, H), as (B, H, L).

@@ -112,7 +112,7 @@ class Recommender:
         weights = weights_of(universe.prepared.model.blend, evidence)
         totals = totals_of(scored, weights)
         pairs, places = best(scored, totals, limit)
-        sources = sources_of(scored, weights, evidence, pairs, places, universe.num_known)
+        sources = sources_of(scored, weights, evidence, pairs, places, universe)
         causes = causes_of(learners, scored, weights, evidence, universe, pairs, places, sources)
         starts = np.searchsorted(scored.rows[pairs], np.arange(len(learners) + 1)).tolist()
         numbers, named = number_causes(causes, starts, learners)

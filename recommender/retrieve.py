@@ -11,6 +11,7 @@ from recommender.evidence import Evidence
 from recommender.history import Learner
 from recommender.index import queries_of
 from recommender.model import Floats
+from recommender.scores import Named, sum_of
 from recommender.universe import Mask, Universe
 
 Order = NDArray[np.int64]
@@ -71,11 +72,12 @@ def candidates_of(
     `orders`: all courses by popularity, and those that are trending, best first.
     """
     popular, trending = orders
-    barred = np.where(preferred, np.float32(0), np.float32(-np.inf))  # added to scores
+    # Added to scores of all courses, where there are such.
+    barred = None if universe.is_large else np.where(preferred, np.float32(0), np.float32(-np.inf))
     chosen = _near(evidence, preferred, barred, universe, round(limit * REACH.index))
-    taste = evidence.content if evidence.interest is None else evidence.content + evidence.interest
-    _add_largest(chosen, evidence.item_item, barred, round(limit * REACH.item_item), limit)
-    _add_largest(chosen, taste, barred, round(limit * REACH.content), limit)
+    taste = evidence.content if evidence.interest is None else sum_of(evidence.content, evidence.interest)
+    _add_neighbourly(chosen, evidence.item_item, preferred, barred, round(limit * REACH.item_item), limit)
+    _add_neighbourly(chosen, taste, preferred, barred, round(limit * REACH.content), limit)
     places = min(max(FEWEST_FRESH, round(limit * REACH.fresh)), limit // 2)
     fresh = _fresh(taste, preferred, universe, places)
     if fresh is not None:
@@ -84,15 +86,15 @@ def candidates_of(
     _add_first(chosen, preferred, popular, reach)
     _add_first(chosen, preferred, trending, reach)
     for allowed in (preferred, eligible):
-        missing = limit - np.count_nonzero(chosen, axis=1)
+        missing = limit - np.array([np.count_nonzero(row) for row in chosen])  # far sooner than by axis
         if (missing > 0).any():
             _add_first(chosen, allowed & ~chosen, popular, missing)
     return Candidates(chosen, fresh)
 
 
-def _near(evidence: Evidence, preferred: Mask, barred: Floats, universe: Universe, count: int) -> Mask:
+def _near(evidence: Evidence, preferred: Mask, barred: Floats | None, universe: Universe, count: int) -> Mask:
     """Return the `count` preferred courses of the greatest logits but for the MLP; none for silent learners."""
-    if evidence.shallow is None:
+    if evidence.shallow is None or barred is None:
         return _indexed(evidence, preferred, universe, count)
     found, floors = np.zeros_like(preferred), np.where(evidence.silent, np.float32(np.inf), _LEAST)
     _add_largest(found, evidence.shallow, barred[:, : universe.num_known], count, count, floors)
@@ -130,20 +132,43 @@ _GROUPS = 16
 """Courses in a group whose greatest score stands for it."""
 
 
+def _add_neighbourly(
+    chosen: Mask, scores: Floats | Named, preferred: Mask, barred: Floats | None, count: int, ties: int
+) -> None:
+    """Add the courses of the `count` largest scores above 0, and up to `ties` ties of the last."""
+    if isinstance(scores, Named):
+        open_cells = (scores.values >= _SAID) & preferred.take(scores.cells)
+        rows, courses = np.divmod(scores.cells[open_cells], max(chosen.shape[1], 1))
+        _add_best(chosen, rows, courses, scores.values[open_cells], count, ties)
+    elif barred is not None:
+        _add_largest(chosen, scores, barred, count, ties)
+
+
+_SAID = 1e-12
+"""What is less says nothing."""
+
+
 def _add_largest(
-    chosen: Mask, scores: Floats, barred: Floats, count: int, ties: int, floors: Floats | float = 1e-12
+    chosen: Mask, scores: Floats, barred: Floats, count: int, ties: int, floors: Floats | float = _SAID
 ) -> None:
     """Add the courses of the `count` largest scores from `floors` on, and up to `ties` ties of the last.
 
     `barred`: (B, n), 0 where a course may be chosen, else -inf; `floors`: of all learners, or (B,).
     """
-    size, count = len(scores), min(count, scores.shape[1])
+    count = min(count, scores.shape[1])
     if count == 0:
         return
     open_scores = scores + barred
     least = np.maximum(_reached(open_scores, count), floors)
     rows, courses = np.divmod(np.flatnonzero(open_scores >= least[:, None]), scores.shape[1])  # a few more than wanted
-    values, numbers = open_scores[rows, courses], np.bincount(rows, minlength=size)
+    _add_best(chosen, rows, courses, open_scores[rows, courses], count, ties)
+
+
+def _add_best(chosen: Mask, rows: Order, courses: Order, values: Floats, count: int, ties: int) -> None:
+    """Add the courses of the `count` largest values a row, and up to `ties` ties of the last; `rows` ascend."""
+    size, numbers = len(chosen), np.bincount(rows, minlength=len(chosen))
+    if count == 0:
+        return
     table = np.full((size, max(count, numbers.max(initial=0))), -np.inf, dtype=np.float32)
     table[rows, np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)] = values
     last = np.partition(table, -count, axis=1)[:, -count][rows]
@@ -165,13 +190,14 @@ def _reached(scores: Floats, count: int) -> Floats:
     return reached
 
 
-def _fresh(taste: Floats, preferred: Mask, universe: Universe, count: int) -> Mask | None:
+def _fresh(taste: Floats | Named, preferred: Mask, universe: Universe, count: int) -> Mask | None:
     """Return `count` new courses a learner: the nearest to the learner's taste, else those published last."""
     first = universe.num_known
     count = min(count, len(universe) - first)
     if count == 0:
         return None
-    keys = np.where(preferred[:, first:], taste[:, first:] + 1e-6 * universe.recency, -np.inf)  # (B, new)
+    nearness = taste.table(preferred.shape, first) if isinstance(taste, Named) else taste[:, first:]
+    keys = np.where(preferred[:, first:], nearness + 1e-6 * universe.recency, -np.inf)  # (B, new)
     places = np.argpartition(keys, keys.shape[1] - count, axis=1)[:, keys.shape[1] - count :]
     found = np.zeros_like(preferred)
     np.put_along_axis(found, first + places, np.take_along_axis(keys, places, axis=1) > -np.inf, axis=1)

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.model import Floats
+from recommender.neighbours import Neighbours
 from recommender.popularity import latest
 from recommender.recommend import Recommender
 from schemas.candidates import Candidate, Source
@@ -88,25 +90,31 @@ def _similar(recommender: Recommender, course_id: str, limit: int) -> tuple[Cand
     index = universe.index_of.get(course_id)
     if index is None:
         return ()
-    item_item, content = np.zeros((2, len(universe)), dtype=np.float32)
-    if universe.item_item is not None:
-        item_item[universe.item_item.indices[index]] = universe.item_item.weights[index]
-    content[universe.content.indices[index]] = universe.content.weights[index]
+    sources = universe.item_item, universe.content
+    named = np.unique(np.concatenate([one.indices[index] for one in sources if one]))  # (M,), ascending
+    item_item, content = (_weights(one, index, named) for one in sources)
     halves = [np.maximum(part, 0) / max(float(part.max(initial=0)), 1e-6) for part in (item_item, content)]
     weights = (0.5, 0.5) if halves[0].any() else (0.0, 1.0)
     totals = weights[0] * halves[0] + weights[1] * halves[1]
-    totals[index] = 0.0
-    totals[~universe.active] = 0.0
-    order = np.lexsort((np.arange(len(totals)), -totals))[:limit]
+    totals[(named == index) | ~universe.active[named]] = 0.0
     source_of = np.where(weights[0] * halves[0] > weights[1] * halves[1], Source.COLLABORATIVE, Source.CONTENT)
+    parts = item_item, content, recommender.popular[named], recommender.trending[named]
     return tuple(
         Candidate(
-            universe.course_ids[other],
-            float(totals[other]),
-            (0.0, *(float(part[other]) for part in (item_item, content, recommender.popular, recommender.trending))),
-            Source(int(source_of[other])),
+            universe.course_ids[named[place]],
+            float(totals[place]),
+            (0.0, *(float(part[place]) for part in parts)),
+            Source(int(source_of[place])),
             None,
         )
-        for other in order.tolist()
-        if totals[other] > 0
+        for place in np.argsort(-totals, kind="stable")[:limit].tolist()
+        if totals[place] > 0
     )
+
+
+def _weights(neighbours: Neighbours | None, course: int, others: NDArray[np.int32]) -> Floats:
+    """Return the weights of other courses, (M,), as neighbours of a course; 0 for one that is none."""
+    found = np.zeros(len(others), dtype=np.float32)
+    if neighbours is not None:
+        found[np.searchsorted(others, neighbours.indices[course])] = neighbours.weights[course]
+    return found

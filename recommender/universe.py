@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.content import Matrix, Vectoriser, matrix_of, nearest, stack, text_of, tokens
-from recommender.index import Index
+from recommender.index import Index, is_large
 from recommender.model import DEFAULT_DECAY, Floats, Model, NeuMF
 from recommender.neighbours import Neighbours
 from recommender.neumf import Scorer
@@ -119,6 +119,11 @@ class Universe:
 
     def __len__(self) -> int:
         return len(self.course_ids)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether evidence is of the courses that are named, and no longer of all."""
+        return is_large(len(self))
 
     @cached_property
     def heard(self) -> Mask:

@@ -80,3 +80,15 @@ def test_no_courses_at_all() -> None:
     text = fit_text([])
     assert len(nearest(text.rows)) == 0
     assert nearest(stack(text.rows, Vectoriser((), text.idf).rows(["new"]))).indices.shape == (1, 1)
+
+
+def test_nearest_are_those_of_a_sort_ties_by_course() -> None:
+    random, words = np.random.default_rng(8), [f"w{i}" for i in range(12)]
+    text = fit_text([" ".join(random.choice(words, 3)) for _ in range(700)])
+    near, matrix = nearest(text.rows, count=9), matrix_of(text.rows)
+    cosines = (matrix @ matrix.T).toarray()
+    np.fill_diagonal(cosines, 0)
+    wanted = np.lexsort((np.broadcast_to(np.arange(700), cosines.shape), -cosines))[:, :9]
+    weights = np.take_along_axis(cosines, wanted, axis=1)
+    np.testing.assert_array_equal(near.weights, weights)
+    np.testing.assert_array_equal(near.indices, np.where(weights > 0, wanted, np.arange(700)[:, None]))

@@ -61,8 +61,9 @@ def doubly(universe: Universe, evidence: Evidence, course: int) -> Floats:
     if course < universe.num_known and prepared is not None and evidence.vectors is not None:
         logit = float(prepared.scorer.logits(evidence.vectors, np.array([0]), np.array([course]))[0])
     assert evidence.interest is not None
-    content = float(evidence.content[0, course] + evidence.interest[0, course])
-    return np.array([logit, evidence.item_item[0, course], content], dtype=np.float64)
+    own = np.array([course])  # one learner: cells are courses
+    content = float((evidence.content.take(own) + evidence.interest.take(own))[0])
+    return np.array([logit, float(evidence.item_item.take(own)[0]), content], dtype=np.float64)
 
 
 @settings(deadline=None, max_examples=150)
@@ -122,7 +123,7 @@ def check_lost(recommender: Recommender, learner: Learner) -> None:
     universe = recommender.universe
     evidence, courses = gather([learner], universe), np.array([[0, 5, 17, len(universe) - 1, -1]])
     assert evidence.interest is not None
-    contents = (evidence.content + evidence.interest)[:, courses[0]]
+    contents = evidence.content.take(courses) + evidence.interest.take(courses)
     window = window_of(evidence)
     prepared = universe.prepared.collaborative
     assert prepared is not None

@@ -1,6 +1,7 @@
 """Candidates and scores against a reference that says plainly what they are, a learner and a course at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,19 @@ class Reference:
 @settings(deadline=None, max_examples=60)
 @given(histories)
 def test_candidates_and_scores_equal_the_reference(pairs: list[tuple[int, float]]) -> None:
+    _compare_with_the_reference(pairs)
+
+
+@settings(deadline=None, max_examples=40)
+@given(histories)
+def test_of_a_large_catalogue_only_what_is_named_is_looked_at_to_the_same_end(pairs: list[tuple[int, float]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recommender.index.EXACT_UP_TO", 100)
+        assert RECOMMENDER.universe.is_large
+        _compare_with_the_reference(pairs)
+
+
+def _compare_with_the_reference(pairs: list[tuple[int, float]]) -> None:
     learner, limit = learner_from(pairs), 20
     reference, scored = Reference(learner), RECOMMENDER.components([learner], limit)
     reach = max(round(limit * REACH.popular), FEWEST_POPULAR) if any(weight > 0 for _, weight in pairs) else limit
@@ -133,16 +147,23 @@ def test_only_courses_in_declared_languages_while_there_are_enough() -> None:
 
 
 def test_faiss_finds_what_scoring_all_courses_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the learners has refused nearly all, so that the index must be searched deeper."""
+    """One of the learners has refused nearly all, so that the index must be searched deeper; one has only wishes."""
     ids = RECOMMENDER.course_ids
     refusing = Learner((Entry("c00", 1.0, 1, bytes(16)),), frozenset({"c00"}), frozenset(ids[1 : COURSES - 12]))
     learners = [refusing, learner_from([(3, 1.0), (9, 0.5)]), Learner(), Learner(profile=Profile(languages=("en",)))]
-    monkeypatch.setattr("recommender.index.EXACT_UP_TO", 0)
-    searched = Recommender(prepare(MODEL), CATALOGUE, popularity_of(COUNTS)).components(learners, 10)
+    learners += [Learner(profile=Profile(interests=("sql law",))), replace(learners[1], signals=(("c07", 0.5),))]
     scored = RECOMMENDER.components(learners, 10)
+    listed = RECOMMENDER.recommend(learners, 10)
+    monkeypatch.setattr("recommender.index.EXACT_UP_TO", 0)
+    large = Recommender(prepare(MODEL), CATALOGUE, popularity_of(COUNTS))
+    searched = large.components(learners, 10)
     np.testing.assert_array_equal(searched.rows, scored.rows)
     np.testing.assert_array_equal(searched.courses, scored.courses)
     np.testing.assert_allclose(searched.values, scored.values, atol=1e-4)
+    for one, other in zip(large.recommend(learners, 10), listed, strict=True):
+        assert [(row.course_id, row.source, row.cause) for row in one.candidates] == [
+            (row.course_id, row.source, row.cause) for row in other.candidates
+        ]
 
 
 def test_ties_do_not_bring_in_the_whole_catalogue() -> None:
