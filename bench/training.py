@@ -39,15 +39,11 @@ def interactions(learners: int, courses: int, enrolments: int, seed: int = SEED)
     """Return enrolments drawn at random, courses by Zipf's law, each learner's in an order and none twice."""
     random = np.random.default_rng(seed)
     weights = 1.0 / np.arange(10, courses + 10)
-    drawn = np.stack(
-        [
-            random.integers(learners, size=2 * enrolments),
-            random.choice(courses, size=2 * enrolments, p=weights / weights.sum()),
-        ],
-        axis=1,
-    )
-    first = np.sort(np.unique(drawn, axis=0, return_index=True)[1])[:enrolments]
-    owners, taken = drawn[first][np.argsort(drawn[first, 0], kind="stable")].T
+    owners = random.integers(learners, size=2 * enrolments)
+    taken = random.choice(courses, size=2 * enrolments, p=weights / weights.sum())
+    first = np.sort(np.unique(owners * courses + taken, return_index=True)[1])[:enrolments]
+    first = first[np.argsort(owners[first], kind="stable")]
+    owners, taken = owners[first], taken[first]
     return _with_histories(owners, taken, (learners, courses))
 
 

@@ -256,7 +256,7 @@ class Refresher:
                 return True
         return False
 
-    async def _round(self, shards: Sequence[Shard], serving: Serving) -> bool:
+    async def round(self, shards: Sequence[Shard], serving: Serving) -> bool:
         """Refresh a batch of every shard's marks, and some of a sweep behind them; answer whether anything was done."""
         # Who enrols now waits for the round under way: with many shards it stays short.
         each = min(self._batch, max(2 * self._batch // max(len(shards), 1), LEAST_BATCH))
@@ -273,7 +273,7 @@ class Refresher:
         while True:
             self._wake.clear()
             self.rounds += 1
-            if room.current and await self._round(shards(), room.current):
+            if room.current and await self.round(shards(), room.current):
                 continue
             if not (room.current or room.is_model_due()):
                 for shard in shards():
