@@ -99,9 +99,9 @@ async def _measure(learners: int, courses: int, fit: bool) -> Growth:
         _tell("learners are merged, listed and swept")
         await api_memory.write_cards(shard.client, found.course_ids)
         api = await asyncio.to_thread(api_memory.measure, shard.redis_url)
-    figures = {**streamed, **start._asdict(), **api}
-    fit_costs = {"item_item_s": weights.spent_s, "item_item_peak_mb": weights.peak_mb}
-    return Growth(learners=learners, courses=courses, **figures, **fit_costs, search=tuple(measure_search(courses)))
+    figures: dict[str, Any] = {**streamed, **start._asdict(), **api}
+    figures |= {"item_item_s": weights.spent_s, "item_item_peak_mb": weights.peak_mb}
+    return Growth(learners=learners, courses=courses, **figures, search=tuple(measure_search(courses)))
 
 
 def _started(model: Model) -> tuple[Recommender, _Start]:

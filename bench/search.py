@@ -1,16 +1,18 @@
-"""Search by inner product among many courses: flat, HNSW and IVF, each beside the product with all vectors.
+"""Search by inner product among many courses: flat, HNSW, IVF and what is served, each beside all products.
 
 Vectors are drawn: courses stand around the topics they belong to, learners around the mean of a few courses.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.index import fitting
 from recommender.model import Floats
 
 DIMENSIONS: Final = 64
@@ -44,19 +46,27 @@ def vectors(courses: int, queries: int, seed: int = 1) -> tuple[Floats, Floats]:
 
 def measure(courses: int) -> list[SearchCost]:
     """Return what each kind of index costs among so many courses."""
-    own, queries = vectors(courses, QUERIES)
+    own, queries = vectors(courses, 2 * QUERIES)
+    queries, others = np.split(queries, 2)  # what is served is chosen by others than it is measured by
     best = np.argpartition(-(queries @ own.T), min(FOUND, courses - 1), axis=1)[:, :FOUND]  # (q, FOUND)
-    return [_cost(kind, make, own, queries, best, together) for kind, make, together in _KINDS]
+    kinds = [(kind, partial(_built, make, own), together) for kind, make, together in _KINDS]
+    served = ("served", partial(fitting, own, others), 1)
+    return [_cost(kind, build, queries, best, together) for kind, build, together in (*kinds, served)]
 
 
-def _cost(
-    kind: str, make: Callable[[int], faiss.Index], own: Floats, queries: Floats, best: NDArray[np.int64], together: int
-) -> SearchCost:
-    began = time.process_time()
+def _built(make: Callable[[int], faiss.Index], own: Floats) -> faiss.Index:
     index = make(len(own))
     if not index.is_trained:
         index.train(own)
     index.add(own)
+    return index
+
+
+def _cost(
+    kind: str, build: Callable[[], faiss.Index], queries: Floats, best: NDArray[np.int64], together: int
+) -> SearchCost:
+    began = time.process_time()
+    index = build()
     built = time.process_time()
     parts = [queries[first : first + together] for first in range(0, len(queries), together)]
     found = np.concatenate([index.search(part, FOUND)[1] for part in parts])  # (q, FOUND)

@@ -108,10 +108,12 @@ def _figures(found: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a table with a row for each size, and one of the searches among its courses."""
+    """Return a table with a column for each size, and one of the searches among its courses."""
     looked = [{"courses": one["courses"], **cost} for one in found for cost in one["search"]]
-    sizes = [{name: value for name, value in one.items() if name != "search"} for one in found]
-    return [_table(sizes), _table(looked)]
+    names = [name for name in found[0] if name != "search"]
+    figures = [(name.replace("_", " "), *(_said(one[name]) for one in found)) for name in names]
+    sizes = [f"#size {number}" for number in range(1, len(found) + 1)]
+    return [tables.markdown(("figure", *sizes), figures), _table(looked)]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -48,16 +48,14 @@ class Index:
 
     def __init__(self, index: faiss.Index) -> None:
         self._index = index
-        exact = index.ntotal and not is_large(index.ntotal)
+        exact = index.ntotal > 0 and not is_large(index.ntotal)
         self._vectors: Floats | None = index.reconstruct_n(0, index.ntotal).T if exact else None  # (d + 1, n)
 
     @classmethod
     def build(cls, neumf: NeuMF) -> "Index":
         """Return the index of a model's courses."""
-        rows = np.ascontiguousarray(np.hstack([neumf.gmf_course, neumf.bias[:, None]]), dtype=np.float32)  # (n, d + 1)
-        flat = faiss.IndexFlatIP(rows.shape[1])
-        flat.add(rows)
-        return cls(_cells_of(rows, flat, _drawn_queries(neumf)) if is_large(len(rows)) else flat)
+        rows = np.hstack([neumf.gmf_course, neumf.bias[:, None]])  # (n, d + 1)
+        return cls(fitting(np.ascontiguousarray(rows, dtype=np.float32), _drawn_queries(neumf)))
 
     @classmethod
     def from_bytes(cls, raw: bytes, neumf: NeuMF) -> "Index":
@@ -108,8 +106,12 @@ def _one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def _cells_of(rows: Floats, flat: faiss.Index, queries: Floats) -> faiss.Index:
-    """Return an IVF index of the rows that finds `RECALL` of what the flat one finds for the queries."""
+def fitting(rows: Floats, queries: Floats) -> faiss.Index:
+    """Return the kind of index that suits so many rows, (n, d); of many it finds `RECALL` of the best for queries."""
+    flat = faiss.IndexFlatIP(rows.shape[1])
+    flat.add(rows)
+    if not is_large(len(rows)):
+        return flat
     num_cells = max(min(round(4 * len(rows) ** 0.5), len(rows) // _TO_TRAIN), 1)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(rows.shape[1]), rows.shape[1], num_cells, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = _SEED

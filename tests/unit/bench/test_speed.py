@@ -25,7 +25,7 @@ def test_figures_rows_and_drawings_are_shown_and_what_is_missing_named() -> None
     text = performance([result("freshness", "all", FRESHNESS), result("growth", "all", GROWTH)])
     assert "| rate | 500 |" in text and "| p99 ms | 81.2 |" in text
     assert "```\n< 5 ms ██ 2\n```" in text
-    assert "| 100,000 | 10,000 |" in text and "| 10,000 | ivf | 0.989 | 0.93 |" in text
+    assert "| learners | 10,000 | 100,000 |" in text and "| 10,000 | ivf | 0.989 | 0.93 |" in text
     assert "Not measured yet: Look-ups; The stream; Replay; Ingest; Training." in text
 
 
