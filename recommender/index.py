@@ -6,6 +6,7 @@ nearest to the query, as many as it takes to find `RECALL` of the true first hun
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import Final
 
 import faiss
@@ -23,7 +24,8 @@ same numbers as FAISS, which takes four times as long to find the first 250 of 1
 RECALL: Final = 0.98
 _FOUND: Final = 100
 _LEAST_CELLS: Final = 0.1
-"""Of the cells, which a search looks into at least; twice as many again and again until enough is found."""
+"""Of the cells, which a search looks into at least; `_MORE` times as many again and again until enough is found."""
+_MORE: Final = 1.25
 _DRAWN: Final = 256
 """Learners that recall is measured on, each with a history of `_TAKEN` courses."""
 _TAKEN: Final = 5
@@ -121,7 +123,7 @@ def fitting(rows: Floats, queries: Floats) -> faiss.Index:
         best = flat.search(queries, _FOUND)[1]
         index.nprobe = max(round(_LEAST_CELLS * num_cells), 1)
         while index.nprobe < num_cells and _recall(index.search(queries, _FOUND)[1], best) < RECALL:
-            index.nprobe = min(2 * index.nprobe, num_cells)
+            index.nprobe = min(ceil(_MORE * index.nprobe), num_cells)
     return index
 
 
