@@ -50,7 +50,7 @@ def measure(courses: int) -> list[SearchCost]:
     queries, others = np.split(queries, 2)  # what is served is chosen by others than it is measured by
     best = np.argpartition(-(queries @ own.T), min(FOUND, courses - 1), axis=1)[:, :FOUND]  # (q, FOUND)
     kinds = [(kind, partial(_built, make, own), together) for kind, make, together in _KINDS]
-    served = ("served", partial(fitting, own, others), 1)
+    served = ("served", partial(fitting, own, lambda: others), 1)
     return [_cost(kind, build, queries, best, together) for kind, build, together in (*kinds, served)]
 
 

@@ -4,7 +4,7 @@ Flat and exact up to `EXACT_UP_TO` courses. Beyond, IVF: courses stand in cells,
 nearest to the query, as many as it takes to find `RECALL` of the true first hundred of learners drawn by a fixed seed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
 from typing import Final
@@ -57,7 +57,7 @@ class Index:
     def build(cls, neumf: NeuMF) -> "Index":
         """Return the index of a model's courses."""
         rows = np.hstack([neumf.gmf_course, neumf.bias[:, None]])  # (n, d + 1)
-        return cls(fitting(np.ascontiguousarray(rows, dtype=np.float32), _drawn_queries(neumf)))
+        return cls(fitting(np.ascontiguousarray(rows, dtype=np.float32), lambda: _drawn_queries(neumf)))
 
     @classmethod
     def from_bytes(cls, raw: bytes, neumf: NeuMF) -> "Index":
@@ -108,8 +108,8 @@ def _one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def fitting(rows: Floats, queries: Floats) -> faiss.Index:
-    """Return the kind of index that suits so many rows, (n, d); of many it finds `RECALL` of the best for queries."""
+def fitting(rows: Floats, draw: Callable[[], Floats]) -> faiss.Index:
+    """Return the index that suits so many rows, (n, d); of many it finds `RECALL` of the best for drawn queries."""
     flat = faiss.IndexFlatIP(rows.shape[1])
     flat.add(rows)
     if not is_large(len(rows)):
@@ -120,6 +120,7 @@ def fitting(rows: Floats, queries: Floats) -> faiss.Index:
     with _one_thread():
         index.train(rows)
         index.add(rows)
+        queries = draw()
         best = flat.search(queries, _FOUND)[1]
         index.nprobe = max(round(_LEAST_CELLS * num_cells), 1)
         while index.nprobe < num_cells and _recall(index.search(queries, _FOUND)[1], best) < RECALL:
