@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.lane import FastLane
+from api.lane_protocol import protocol_of
 from api.logs import configure_logging
 from api.settings import ApiSettings
 
@@ -52,11 +52,11 @@ def main() -> int:
     configure_logging(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(
-        FastLane(app) if settings.fast_lane else app,
+        app,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http="httptools",
+        http=protocol_of(app, settings.fast_lane),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from redis.exceptions import RedisClusterException, RedisError
@@ -26,6 +26,13 @@ POLL_S: Final = 0.5
 
 _SILENCE_S: Final = 2.0
 _users: Final = msgspec.msgpack.Decoder(list[str])
+
+
+class Woken(Protocol):
+    """What a notice wakes."""
+
+    def wake(self) -> None:
+        """Say that it is time to look."""
 
 
 class Follower:
@@ -53,7 +60,7 @@ class Changes:
     def __init__(self, client: Client, max_streams: int) -> None:
         self._client = client
         self._max_streams = max_streams
-        self._followers: defaultdict[str, set[Follower]] = defaultdict(set)
+        self._followers: defaultdict[str, set[Woken]] = defaultdict(set)
         self._by_caller: Counter[str] = Counter()
         self.num_open = 0
         self.is_heard = False
@@ -69,7 +76,7 @@ class Changes:
         if self.is_ended or self.num_open >= self._max_streams or is_greedy:
             raise unavailable("too many streams are open here; try again, or ask for the list without following it")
         follower = Follower(self)
-        self._followers[user_id].add(follower)
+        self.add(user_id, follower)
         self.num_open += 1
         self._by_caller[caller] += 1
         try:
@@ -79,9 +86,17 @@ class Changes:
             self._by_caller[caller] -= 1
             if not self._by_caller[caller]:
                 del self._by_caller[caller]
-            self._followers[user_id].discard(follower)
-            if not self._followers[user_id]:
-                del self._followers[user_id]
+            self.remove(user_id, follower)
+
+    def add(self, user_id: str, follower: Woken) -> None:
+        """Wake somebody by a learner's changes, until he is removed; he must not be long at it."""
+        self._followers[user_id].add(follower)
+
+    def remove(self, user_id: str, follower: Woken) -> None:
+        """Wake him no more."""
+        self._followers[user_id].discard(follower)
+        if not self._followers[user_id]:
+            del self._followers[user_id]
 
     def wake(self, user_ids: Iterable[str]) -> None:
         """Wake those who follow these learners."""

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from redis.asyncio import RedisCluster
@@ -27,6 +27,8 @@ from schemas.registers import FEEDBACK_CODES, STAMP_BYTES, Rank, split_record
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
 
 logger: Final = logging.getLogger(__name__)
+
+C = TypeVar("C", str, bytes)
 
 _LOOKUP: Final = Path(__file__).with_name("lookup.lua")
 _FIRST_POLL_S: Final = 0.005
@@ -79,6 +81,11 @@ def state_version_of(shard: int, version: Version | Header) -> str:
     return ",".join([f"{topic}:{shard}:{offset}" for topic, offset in offsets.items() if offset >= 0])
 
 
+def refused_of(feedback: Mapping[C, bytes]) -> frozenset[C]:
+    """Return the courses of which a learner said that they are not for him."""
+    return frozenset(course for course, register in feedback.items() if register[STAMP_BYTES] == _NOT_FOR_ME)
+
+
 @dataclass(frozen=True)
 class Lookup:
     """What stood in Redis about a learner at one moment. `history`: course -> record."""
@@ -112,8 +119,7 @@ class Lookup:
     @property
     def excluded(self) -> frozenset[str]:
         """Courses that no list may show: taken, about to be taken, or refused."""
-        refused = {course_id for course_id, packed in self.feedback.items() if packed[STAMP_BYTES] == _NOT_FOR_ME}
-        return frozenset(self.history.keys() | self.unmerged.keys() | refused)
+        return frozenset(self.history.keys() | self.unmerged.keys() | refused_of(self.feedback))
 
     @property
     def completed(self) -> frozenset[str]:

@@ -15,7 +15,10 @@ from schemas.topics import Position
 SLASH: Final = "\udc2f"
 """Stands for an escaped slash of an id while the path is routed: no text can hold it."""
 
+DEFAULT_WAIT_MS: Final = 1_000
 MAX_WAIT_MS: Final = 5_000
+DEFAULT_LIMIT: Final = 10
+MOST_ITEMS: Final = 100
 
 
 def restore_slashes(value: str) -> str:
@@ -40,7 +43,7 @@ def _positions(value: str) -> str:
 
 UserId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
 CourseId = Annotated[str, BeforeValidator(restore_slashes), AfterValidator(_checked), Path(max_length=255)]
-Limit = Annotated[int, Parameter(ge=1, le=100, description="How many courses at most.")]
+Limit = Annotated[int, Parameter(ge=1, le=MOST_ITEMS, description="How many courses at most.")]
 SortedBy = Annotated[
     Literal["hybrid", "collaborative", "content", "popular", "trending", "grades"] | None,
     Parameter(
@@ -71,7 +74,7 @@ async def filters_of(language: Facet = None, level: Facet = None, category: Face
 
 
 async def query_of(
-    limit: Limit = 10,
+    limit: Limit = DEFAULT_LIMIT,
     strategy: SortedBy = None,
     language: Facet = None,
     level: Facet = None,

@@ -92,6 +92,12 @@ def state_of(scope: Scope) -> dict[str, Any]:
     return state
 
 
+def waited_s(scope: Scope) -> float:
+    """Return how long ago a request came that the fast lane has passed on; 0 of another."""
+    now = time.perf_counter()
+    return now - float(state_of(scope).get("started", now))
+
+
 class TellQuota:
     """Says in every answer to a known caller how much is left."""
 

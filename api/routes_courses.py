@@ -12,7 +12,7 @@ from api.answers import Accepted, CourseAnswer, CourseList, FoundCourse, FoundCo
 from api.documentation import answers, json_body
 from api.ingest import parse_object
 from api.lists import Query
-from api.parameters import CourseId, Limit, filters_of
+from api.parameters import DEFAULT_LIMIT, CourseId, Limit, filters_of
 from api.problems import invalid, not_found
 from api.shared import KINDS
 from api.wiring import Services, services_of
@@ -29,7 +29,7 @@ _TAKEN: Final = answers(Accepted, "Kafka has acknowledged the change.", status=2
 
 def _add_shared_list(kind: str) -> None:
     async def shared_list(
-        request: Request, filters: Annotated[Filters, Depends(filters_of)], limit: Limit = 10
+        request: Request, filters: Annotated[Filters, Depends(filters_of)], limit: Limit = DEFAULT_LIMIT
     ) -> Response:
         services = services_of(request)
         answer = await services.lists.shared(kind, Query(limit, filters))
@@ -44,7 +44,7 @@ Title = Annotated[str, Parameter(min_length=1, max_length=200, description="Word
 
 
 @router.get("", responses=answers(FoundCourses, "Courses whose titles match, best first."))
-async def find_courses(request: Request, title: Title, limit: Limit = 10) -> Response:
+async def find_courses(request: Request, title: Title, limit: Limit = DEFAULT_LIMIT) -> Response:
     """Find courses by their titles, without regard to case and accents."""
     cards = await services_of(request).titles.find(title, limit)
     found = (FoundCourse(one.course_id, one.title, one.category, one.language, one.level) for one in cards)
@@ -56,7 +56,7 @@ for _kind in KINDS:  # before `/{course_id}`, which would match them too
 
 
 @router.get("/{course_id}/similar", responses=answers(CourseList, "Similar courses, most similar first."))
-async def similar(request: Request, course_id: CourseId, limit: Limit = 10) -> Response:
+async def similar(request: Request, course_id: CourseId, limit: Limit = DEFAULT_LIMIT) -> Response:
     """Return the courses most like one."""
     return respond(await services_of(request).lists.similar(course_id, limit))
 

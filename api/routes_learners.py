@@ -11,8 +11,9 @@ from api.answers import Dashboard, EmbeddingAnswer, ErasureAccepted, Recommendat
 from api.dashboard import learner_courses
 from api.documentation import answers
 from api.lists import Query
-from api.parameters import MAX_WAIT_MS, After, UserId, WaitMs, positions_of, query_of
+from api.parameters import DEFAULT_WAIT_MS, MAX_WAIT_MS, After, UserId, WaitMs, positions_of, query_of
 from api.problems import not_found
+from api.quotas import waited_s
 from api.wiring import services_of
 from recommender.fold import erased_through_us
 from schemas.events import Erased
@@ -26,11 +27,12 @@ async def recommendations(
     user_id: UserId,
     query: Annotated[Query, Depends(query_of)],
     after: After = None,
-    wait_ms: WaitMs = 1_000,
+    wait_ms: WaitMs = DEFAULT_WAIT_MS,
 ) -> Response:
     """Return a learner's list; for a learner without one, what is popular."""
     services = services_of(request)
-    found = await services.find(user_id, positions_of(after), min(wait_ms, MAX_WAIT_MS) / 1_000)
+    wait_s = min(wait_ms, MAX_WAIT_MS) / 1_000 - waited_s(request.scope)
+    found = await services.find(user_id, positions_of(after), wait_s)
     answer = await services.recommendations(user_id, found, query)
     services.count_list(answer)
     return respond(answer)

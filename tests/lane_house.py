@@ -19,7 +19,7 @@ from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import Fallback
 from api.grades import GradedLists
-from api.lane import FastLane
+from api.lane_protocol import protocol_of
 from api.lists import Lists
 from api.lookup import Learners
 from api.metrics import Metrics
@@ -123,8 +123,8 @@ async def served(
         stack.push_async_callback(services.client.aclose)
         place = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         config = uvicorn.Config(
-            FastLane(counted) if fast_lane else counted,
-            http="httptools",
+            counted,
+            http=protocol_of(counted, fast_lane),
             lifespan="off",
             log_config=None,
             access_log=False,
