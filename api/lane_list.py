@@ -4,8 +4,10 @@ Byte for byte what `api/lists.py` answers for a learner with a list that is long
 more would have to be known. What items are made of is encoded once a course, a score and a source.
 """
 
+from binascii import hexlify
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from struct import Struct
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -34,6 +36,7 @@ _ENROLLED: Final = int(Rank.ENROLLED)
 _NEW: Final = int(Source.NEW)
 _POPULAR_SOURCE: Final = int(Source.POPULAR)
 _MOST_FRAGMENTS: Final = 50_000
+_UUID_PARTS: Final = Struct("8s4s4s4s12s").unpack
 _json: Final = msgspec.json.Encoder().encode
 
 
@@ -91,8 +94,7 @@ def event_of(record: bytes | None) -> bytes:
     if not record:
         return b""
     if record[7] & 15 == _ENROLLED:  # registers stand in the order of their kinds
-        digits = record[8:STAMP_BYTES].hex()  # in place of `UUID`, which takes three times as long
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()
+        return b"-".join(_UUID_PARTS(hexlify(record[8:STAMP_BYTES])))  # `UUID` takes five times as long
     registers = split_record(record)
     return b"" if status_of(registers) == "dropped" else str(UUID(bytes=record_stamp(registers)[1])).encode()
 

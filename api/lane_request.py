@@ -15,7 +15,7 @@ _AFTER: Final = re.compile(
 )
 _LIMITS: Final = {b"limit=%d" % limit: limit for limit in range(1, MOST_ITEMS + 1)}
 _HYBRID: Final = b"strategy=" + DEFAULT.encode()
-_HAVE_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
+_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class LaneQuery(NamedTuple):
@@ -68,6 +68,6 @@ def token_of(scope: Scope) -> str | None:
             if found is not None:
                 return None
             found = value
-        elif name in _HAVE_BODY:
+        elif name in _LENGTHS and value != b"0":
             return None
     return found[7:].decode("latin-1") if found and found.startswith(b"Bearer ") else None
