@@ -10,6 +10,7 @@ from adapters.follow import ControlLog
 from adapters.kafka import shard_of
 from adapters.redis import Client, Script
 from api.event_log import EventLog, Record
+from api.lane_connection import LaneConnection, packed
 from schemas.courses import Course, encode_course
 from schemas.events import LEARNER_EVENTS, AnyEvent, CourseEvent, Feedback, encode_event
 from schemas.keys import ShardKeys
@@ -38,6 +39,13 @@ class PendingWrite(NamedTuple):
     user_id: str
     course_id: str
     pending: Pending
+
+
+class _Note(NamedTuple):
+    """What notes writes of one shard: keys and arguments of `pend.lua`."""
+
+    keys: list[str]
+    args: list[str | bytes | int]
 
 
 def record_of(event: AnyEvent, partitions: int) -> Record:
@@ -72,11 +80,19 @@ def greatest(positions: Sequence[Position]) -> list[Position]:
 class Publisher:
     """Puts events and courses into the log."""
 
-    def __init__(self, log: EventLog, client: Client, control: ControlLog, timeout_s: float) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        client: Client,
+        control: ControlLog,
+        timeout_s: float,
+        lane: LaneConnection | None = None,
+    ) -> None:
         self._log = log
         self._client = client
         self._control = control
         self._timeout_s = timeout_s
+        self._lane = lane
         self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
 
     async def publish(self, events: Sequence[AnyEvent]) -> list[Published]:
@@ -109,19 +125,36 @@ class Publisher:
         shards: dict[int, list[int]] = defaultdict(list)
         for place, one in enumerate(written):
             shards[shard_of(one.user_id, self._control.state.partitions)].append(place)
-        found: list[list[bytes]] = await asyncio.gather(
-            *(self._pend_shard(shard, [written[place] for place in places]) for shard, places in shards.items())
-        )
+        generation = self._control.state.generation
+        notes = [
+            _note(ShardKeys(shard, generation), [written[place] for place in places])
+            for shard, places in shards.items()
+        ]
         thresholds = [0] * len(written)
-        for places, answers in zip(shards.values(), found, strict=True):
+        for places, answers in zip(shards.values(), await self._noted(notes), strict=True):
             for place, threshold in zip(places, answers, strict=True):
                 thresholds[place] = int.from_bytes(threshold, "big") >> 4
         return thresholds
 
-    async def _pend_shard(self, shard: int, written: Sequence[PendingWrite]) -> list[bytes]:
-        keys = ShardKeys(shard, self._control.state.generation)
-        args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
-        declared = [key for one in written for key in (keys.pending(one.user_id), keys.history(one.user_id))]
+    async def _noted(self, notes: Sequence[_Note]) -> list[list[bytes]]:
+        """Return what the script answers: by the lane, all written at once; for what that cannot say, by the client."""
+        if not (self._lane and self._lane.is_open):
+            return await asyncio.gather(*map(self._by_client, notes))
+        asked = [self._lane.ask(packed("EVALSHA", _PEND.sha, len(keys), *keys, *args)) for keys, args in notes]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return [
+            answer if isinstance(answer, list) else await self._by_client(note)
+            for answer, note in zip(found, notes, strict=True)
+        ]
+
+    async def _by_client(self, note: _Note) -> list[bytes]:
+        """Run the script by the client, which tries again and knows what to do with errors."""
         async with self._noting:
-            answer: list[bytes] = await _PEND.run(self._client, [keys.meta, *declared], [TTL_S, *args])
+            answer: list[bytes] = await _PEND.run(self._client, note.keys, note.args)
         return answer
+
+
+def _note(keys: ShardKeys, written: Sequence[PendingWrite]) -> _Note:
+    args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
+    declared = [key for one in written for key in (keys.pending(one.user_id), keys.history(one.user_id))]
+    return _Note([keys.meta, *declared], [TTL_S, *args])

@@ -159,6 +159,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
         watch = ShardWatch(
             client, control, Trust(ends), settings.shared_poll_s, settings.read_timeout_s, changes.wake_all
         )
+        write_lane = lane_of(settings, client)  # its own: what waits to be written must not hold up who reads
         services = Services(
             settings=settings,
             client=client,
@@ -171,7 +172,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             learners=Learners(client, control, watch, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
             grades=GradedLists(client, shared, control, ends, settings.read_timeout_s),
-            publisher=Publisher(log, client, control, settings.ingest_timeout_s),
+            publisher=Publisher(log, client, control, settings.ingest_timeout_s, write_lane),
             verifier=Verifier(settings),
             quotas=Quotas(settings),
             metrics=metrics,
@@ -189,5 +190,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
         }
         if services.lane:
             work["fast-lane"] = services.lane.run()
+        if write_lane:
+            work["write-lane"] = write_lane.run()
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

@@ -1,14 +1,17 @@
 """Look-ups and pending writes on a real server: what is read at one moment, what is hidden, what is covered."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
+from redis.asyncio import Redis
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
-from adapters.redis import MOST_CONNECTIONS, Client, connect
+from adapters.redis import MOST_CONNECTIONS, Client, connect, end_tasks
 from api.event_log import EventLog
+from api.lane_connection import LaneConnection
 from api.lookup import Learners, Lookup
 from api.publishing import NOTES_AT_ONCE, PendingWrite, Publisher, pending_write
 from api.shard_watch import ShardWatch
@@ -246,3 +249,42 @@ async def test_noting_leaves_connections_to_those_who_read(
     await watcher.aclose()
     await asyncio.gather(*waiting)
     assert (await learners.look_up(USER)).pending == {"c1": Pending(6, Rank.ENROLLED)}
+
+
+@pytest.fixture
+async def laned(client: Client, control: ControlLog) -> AsyncIterator[Publisher]:
+    """A publisher whose notes go by a connection of its own."""
+    assert isinstance(client, Redis)
+    lane = LaneConnection(client, 5)
+    task = asyncio.create_task(lane.run())
+
+    async def is_open() -> bool:
+        return lane.is_open
+
+    await until(is_open, "the connection")
+    yield Publisher(EventLog("unused:1", 5), client, control, timeout_s=5, lane=lane)
+    await end_tasks([task])
+
+
+async def test_the_lane_notes_what_the_client_notes(client: Client, learners: Learners, laned: Publisher) -> None:
+    await write_meta(client, 5)
+    await client.script_flush()
+    for offset in (6, 7):  # the server does not know the script at first
+        await pend(laned, ("c1", offset, Rank.ENROLLED), ("c2", 3, Rank.ENROLLED))
+        assert (await learners.look_up(USER)).pending == {"c1": Pending(offset, Rank.ENROLLED)}
+
+
+async def test_what_the_lane_cannot_note_the_client_notes(client: Client, learners: Learners, laned: Publisher) -> None:
+    await write_meta(client, 5)
+    assert isinstance(client, Redis)
+    await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    noting = [asyncio.create_task(pend(laned, (f"c{number}", 6, Rank.ENROLLED))) for number in range(9)]
+
+    async def the_lane_waits() -> bool:
+        return int((await client.info("clients"))["blocked_clients"]) == 1
+
+    await until(the_lane_waits, "the lane's connection")
+    await client.client_kill_filter(skipme=True, _type="normal")
+    await client.client_unpause()
+    await asyncio.gather(*noting)
+    assert (await learners.look_up(USER)).pending.keys() == {f"c{number}" for number in range(9)}
