@@ -20,6 +20,7 @@ from api import (
 from api.access import authorise
 from api.documentation import DocumentedAPI
 from api.intake import Intake
+from api.lane_ingest import IngestLane
 from api.metrics import Metrics
 from api.middleware import KeepSlashes, LimitBody, LimitWriting, Observe
 from api.problems import install_problems
@@ -74,4 +75,11 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.add_middleware(TellQuota)
     app.add_middleware(Observe, metrics=metrics)
     app.add_middleware(KeepSlashes)
+    if settings.fast_lane:
+        app.add_middleware(
+            IngestLane,
+            intake=intake,
+            max_body_bytes=settings.max_body_bytes,
+            body_timeout_s=settings.ingest_timeout_s,
+        )
     return app

@@ -35,10 +35,15 @@ class Intake:
         self.num_refused = 0
         self._silent_until = 0.0
 
+    def has_room(self, caller: bytes, size: int) -> bool:
+        """Whether a request of this size may be taken now."""
+        size = max(size, LEAST_BYTES)
+        free = self._max_bytes - self.bytes_under_way
+        return size <= free and self._by_caller[caller] + size <= self._max_bytes // 2
+
     def refusal(self, caller: bytes, size: int) -> ProblemError | None:
         """Return the 503 problem if a request of this size is too much now."""
-        size = max(size, LEAST_BYTES)
-        if self.bytes_under_way + size <= self._max_bytes and self._by_caller[caller] + size <= self._max_bytes // 2:
+        if self.has_room(caller, size):
             return None
         self._note_refusal()
         detail = "too much is being written at once; nothing of this request was read, send it again later"

@@ -94,24 +94,25 @@ class LimitWriting:
             await refused.response()(scope, receive, send)
             return
         with self._intake.under_way(caller, size):
-            await self._app(scope, self._in_time(receive), send)
+            await self._app(scope, in_time(receive, self._body_timeout_s), send)
 
-    def _in_time(self, receive: Receive) -> Receive:
-        """Return a `receive` that gives the whole body so much time; what comes after the body may take for ever."""
-        deadline_s: float | None = asyncio.get_running_loop().time() + self._body_timeout_s
 
-        async def timed() -> Message:
-            nonlocal deadline_s
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    message = await receive()
-            except TimeoutError:
-                raise ProblemError(408, "the body did not come in time") from None
-            if not message.get("more_body"):
-                deadline_s = None
-            return message
+def in_time(receive: Receive, timeout_s: float) -> Receive:
+    """Return a `receive` that gives the whole body so much time; what comes after the body may take for ever."""
+    deadline_s: float | None = asyncio.get_running_loop().time() + timeout_s
 
-        return timed
+    async def timed() -> Message:
+        nonlocal deadline_s
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                message = await receive()
+        except TimeoutError:
+            raise ProblemError(408, "the body did not come in time") from None
+        if not message.get("more_body"):
+            deadline_s = None
+        return message
+
+    return timed
 
 
 class Observe:

@@ -25,6 +25,7 @@ INVALID_EVENT: Final = "/problems/invalid-event"
 UNAUTHENTICATED: Final = "/problems/unauthenticated"
 FORBIDDEN: Final = "/problems/forbidden"
 UNAVAILABLE: Final = "/problems/unavailable"
+_UNAVAILABILITIES: Final = (KafkaError, RedisError, NotReadyError, TimeoutError)
 
 
 class ProblemError(Exception):
@@ -67,8 +68,21 @@ def not_found(detail: str) -> ProblemError:
     return ProblemError(404, detail)
 
 
-async def _on_problem(_: Request, error: Exception) -> Response:
-    return error.response() if isinstance(error, ProblemError) else await _on_error(_, error)
+def response_to(error: Exception) -> Response:
+    """Return the response that tells of an error; what is our fault is logged."""
+    if isinstance(error, ProblemError):
+        return error.response()
+    if isinstance(error, InvalidEventError):
+        return invalid(error.field, error.reason, INVALID_EVENT).response()
+    if isinstance(error, _UNAVAILABILITIES):
+        logger.warning("not served: %r", error)
+        return unavailable("a part of the system does not answer; try again").response()
+    logger.error("a request failed", exc_info=error)
+    return ProblemError(500, "this is our fault; it was logged").response()
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    return response_to(error)
 
 
 async def _on_http(_: Request, error: Exception) -> Response:
@@ -92,28 +106,9 @@ async def _on_validation(_: Request, error: Exception) -> Response:
     return ProblemError(422, detail, kind=INVALID, errors=errors).response()
 
 
-async def _on_invalid_event(_: Request, error: Exception) -> Response:
-    if not isinstance(error, InvalidEventError):
-        raise error
-    return invalid(error.field, error.reason, INVALID_EVENT).response()
-
-
-async def _on_unavailable(_: Request, error: Exception) -> Response:
-    logger.warning("not served: %r", error)
-    return unavailable("a part of the system does not answer; try again").response()
-
-
-async def _on_error(_: Request, error: Exception) -> Response:
-    logger.error("a request failed", exc_info=error)
-    return ProblemError(500, "this is our fault; it was logged").response()
-
-
 def install_problems(app: FastAPI) -> None:
     """Answer every error of the application as a problem."""
-    app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(InvalidEventError, _on_invalid_event)
-    for unavailability in (KafkaError, RedisError, NotReadyError, TimeoutError):
-        app.add_exception_handler(unavailability, _on_unavailable)
-    app.add_exception_handler(Exception, _on_error)
+    for kind in (ProblemError, InvalidEventError, *_UNAVAILABILITIES, Exception):
+        app.add_exception_handler(kind, _on_error)

@@ -8,25 +8,28 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from api.answers import Accepted, Covered, iso, respond
+from api.auth import Principal
 from api.documentation import answers, json_body
 from api.ingest import Batch, Source, authorise_events, parse_object, read_events, split_body
 from api.parameters import CourseId, UserId
 from api.publishing import Published, greatest
-from api.wiring import services_of
+from api.wiring import Services, services_of
 from schemas.events import EVENT_TYPES
 
 router: Final = APIRouter(tags=["events"])
 
+MOST_KEY_CHARACTERS: Final = 500
 IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=500, description="Events without an `event_id` get theirs from it and their place."),
+    Header(
+        max_length=MOST_KEY_CHARACTERS, description="Events without an `event_id` get theirs from it and their place."
+    ),
 ]
 _TAKEN: Final = answers(Accepted, "Kafka has acknowledged every valid event.", status=202)
 
 
-async def _ingest(request: Request, candidates: list[Any], key: str | None) -> Response:
+async def ingest(services: Services, principal: Principal, candidates: list[Any], key: str | None) -> Response:
     """Check, authorise and publish events; 202 once Kafka keeps them all and readers respect them."""
-    services, principal = services_of(request), request.state.principal
     batch = await read_events(candidates, Source(datetime.now(UTC), principal.subject, key))
     authorise_events(batch.events, principal)
     published = await services.publisher.publish(batch.events)
@@ -45,13 +48,14 @@ def _covered(batch: Batch, published: Sequence[Published]) -> Iterator[Covered]:
 @router.post("/v1/events", responses=_TAKEN, status_code=202, openapi_extra=json_body("EventBatch", "Event"))
 async def publish_events(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Publish one event, or many under `events`: 202 once all valid ones are kept; else nothing is promised."""
-    return await _ingest(request, split_body(await request.body()), idempotency_key)
+    candidates = split_body(await request.body())
+    return await ingest(services_of(request), request.state.principal, candidates, idempotency_key)
 
 
 async def _ingest_one(request: Request, type_name: str, user_id: str, course_id: str, key: str | None) -> Response:
     fields = parse_object(await request.body())
     event = {**fields, "type": type_name, "user_id": user_id, "course_id": course_id}
-    return await _ingest(request, [event], key)
+    return await ingest(services_of(request), request.state.principal, [event], key)
 
 
 def _add_short_form(action: str, type_name: str) -> None:

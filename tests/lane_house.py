@@ -1,11 +1,12 @@
 """The API twice over one Redis, with and without the fast lane, asked by raw requests; Kafka alone is made up."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -34,6 +35,8 @@ from api.trust import Trust
 from api.wiring import Services, lane_of
 from tests.api_server import SECRET
 from tests.waiting import until
+
+_DATE: Final = re.compile(rb"^date: [^\r]*\r\n", re.MULTILINE)
 
 
 class Ends:
@@ -97,8 +100,7 @@ class Served:
         writer.write(request)
         answer = await asyncio.wait_for(reader.read(), 20)
         writer.close()
-        head, end, body = answer.partition(b"\r\n\r\n")
-        return b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"date:")) + end + body
+        return _DATE.sub(b"", answer)
 
     async def look(self) -> None:
         """Take in what stands in Redis, as the background work does."""
