@@ -73,11 +73,12 @@ class EventLog:
         return appended
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> list[Appended]:
-        futures = [await producer.send(one.topic, one.value, one.key, one.partition) for one in records]
-        answers: list[Any] = await asyncio.gather(*futures, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
+        sent = [await producer.send(one.topic, one.value, one.key, one.partition) for one in records]
+        try:
+            answers: list[Any] = [await future for future in sent]  # `gather` costs more than what it waits for
+        finally:
+            for future in sent:
+                future.cancel() or future.cancelled() or future.exception()  # nobody waits for the others any more
         return [Appended(answer.offset, answer.timestamp) for answer in answers]
 
     async def _replace(self, failed: AIOKafkaProducer) -> None:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -29,10 +30,15 @@ class Source:
     subject: str
     idempotency_key: str | None = None
 
-    @property
+    @cached_property
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return int(self.now.timestamp() * 1_000)
+
+    @cached_property
+    def now_iso(self) -> str:
+        """ISO 8601, UTC."""
+        return self.now.astimezone(UTC).isoformat()
 
 
 @dataclass
@@ -40,6 +46,8 @@ class Batch:
     """The events of a request that are valid, and those that are not."""
 
     events: list[AnyEvent] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    """The valid events as records hold them."""
     places: list[int] = field(default_factory=list)
     """Where the valid events stand in the request."""
     rejected: list[Rejection] = field(default_factory=list)
@@ -82,7 +90,7 @@ def complete(fields: Mapping[str, Any], source: Source, index: int) -> dict[str,
     so that a repeated request names the same event.
     """
     completed = dict(fields)
-    completed.setdefault("occurred_at", source.now.astimezone(UTC).isoformat())
+    completed.setdefault("occurred_at", source.now_iso)
     if "event_id" not in completed:
         if source.idempotency_key:
             name = _SEPARATOR.join(("key", source.subject, source.idempotency_key, str(index)))
@@ -92,14 +100,15 @@ def complete(fields: Mapping[str, Any], source: Source, index: int) -> dict[str,
     return completed
 
 
-def _read_event(candidate: Any, source: Source, index: int) -> AnyEvent:
+def _read_event(candidate: Any, source: Source, index: int) -> tuple[AnyEvent, bytes]:
     if not isinstance(candidate, dict):
         raise InvalidEventError("", "expected a JSON object")
     event = convert_event(complete(candidate, source, index))
     check_append_time(event, source.now_ms)
-    if (size := len(encode_event(event))) > MAX_EVENT_BYTES:
-        raise InvalidEventError("", f"the event has {size} bytes, more than {MAX_EVENT_BYTES}")
-    return event
+    value = encode_event(event)
+    if len(value) > MAX_EVENT_BYTES:
+        raise InvalidEventError("", f"the event has {len(value)} bytes, more than {MAX_EVENT_BYTES}")
+    return event, value
 
 
 async def read_events(candidates: Sequence[Any], source: Source) -> Batch:
@@ -109,10 +118,12 @@ async def read_events(candidates: Sequence[Any], source: Source) -> Batch:
         if index % SLICE == SLICE - 1:
             await asyncio.sleep(0)
         try:
-            batch.events.append(_read_event(candidate, source, index))
+            event, value = _read_event(candidate, source, index)
         except InvalidEventError as error:
             batch.rejected.append(Rejection(index, INVALID_EVENT, str(error), error.field))
         else:
+            batch.events.append(event)
+            batch.values.append(value)
             batch.places.append(index)
     if not batch.events:
         raise nothing_valid(batch.rejected)

@@ -1,5 +1,6 @@
 """What the API counts. A registry an application: two of them in one process do not add up."""
 
+from collections import Counter as Counted
 from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -54,8 +55,8 @@ class Metrics:
 
     def count_ingest(self, events: Sequence[AnyEvent], rejected: Sequence[Rejection]) -> None:
         """Count the events of a request."""
-        for event in events:
-            self.accepted.labels(event.type_name).inc()
+        for type_name, number in Counted(event.type_name for event in events).items():
+            self.accepted.labels(type_name).inc(number)
         self.rejected.inc(len(rejected))
 
     def count_answer(self, degraded: bool) -> None:

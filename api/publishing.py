@@ -12,7 +12,7 @@ from adapters.redis import Client, Script
 from api.event_log import EventLog, Record
 from api.lane_connection import LaneConnection, packed
 from schemas.courses import Course, encode_course
-from schemas.events import LEARNER_EVENTS, AnyEvent, CourseEvent, Feedback, encode_event
+from schemas.events import LEARNER_EVENTS, AnyEvent, CourseEvent, Feedback
 from schemas.keys import ShardKeys
 from schemas.pending import TTL_S, Pending, pack_pending
 from schemas.registers import Rank
@@ -48,10 +48,10 @@ class _Note(NamedTuple):
     args: list[str | bytes | int]
 
 
-def record_of(event: AnyEvent, partitions: int) -> Record:
-    """Return the record of an event: in its topic, in its learner's partition."""
+def record_of(event: AnyEvent, value: bytes, partitions: int) -> Record:
+    """Return the record of an event that is encoded already: in its topic, in its learner's partition."""
     topic = LEARNER_EVENTS_TOPIC if isinstance(event, LEARNER_EVENTS) else ACTIVITY
-    return Record(topic, shard_of(event.user_id, partitions), event.user_id.encode(), encode_event(event))
+    return Record(topic, shard_of(event.user_id, partitions), event.user_id.encode(), value)
 
 
 def pending_write(event: AnyEvent, position: Position) -> PendingWrite | None:
@@ -73,8 +73,12 @@ def greatest(positions: Sequence[Position]) -> list[Position]:
     >>> [str(one) for one in greatest([Position("activity", 0, 3), Position("activity", 0, 5)])]
     ['activity:0:5']
     """
-    newest = {(one.topic, one.partition): one for one in sorted(positions)}
-    return [newest[place] for place in sorted(newest)]
+    newest: dict[tuple[str, int], Position] = {}
+    for one in positions:
+        place = one.topic, one.partition
+        if place not in newest or one > newest[place]:
+            newest[place] = one
+    return sorted(newest.values())
 
 
 class Publisher:
@@ -95,13 +99,14 @@ class Publisher:
         self._lane = lane
         self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
 
-    async def publish(self, events: Sequence[AnyEvent]) -> list[Published]:
-        """Return where the events stand, once Kafka keeps them and readers respect them.
+    async def publish(self, events: Sequence[AnyEvent], values: Sequence[bytes]) -> list[Published]:
+        """Return where the events stand, once Kafka keeps their encoded values and readers respect them.
 
         An erasure is looked up for those events only that readers have to respect. Raises NotReadyError, RedisError or
         TimeoutError: then it is unknown, and safe to repeat.
         """
-        records = [record_of(event, self._control.state.partitions) for event in events]
+        partitions = self._control.state.partitions
+        records = [record_of(event, value, partitions) for event, value in zip(events, values, strict=True)]
         appended = await self._log.append(records)
         published = [
             Published(Position(record.topic, record.partition, one.offset), one.appended_ms)

@@ -32,7 +32,7 @@ async def ingest(services: Services, principal: Principal, candidates: list[Any]
     """Check, authorise and publish events; 202 once Kafka keeps them all and readers respect them."""
     batch = await read_events(candidates, Source(datetime.now(UTC), principal.subject, key))
     authorise_events(batch.events, principal)
-    published = await services.publisher.publish(batch.events)
+    published = await services.publisher.publish(batch.events, batch.values)
     services.metrics.count_ingest(batch.events, batch.rejected)
     position = ",".join(map(str, greatest([one.position for one in published])))
     return respond(Accepted(len(batch.events), position, tuple(batch.rejected), tuple(_covered(batch, published))), 202)

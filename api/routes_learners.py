@@ -16,7 +16,7 @@ from api.problems import not_found
 from api.quotas import waited_s
 from api.wiring import services_of
 from recommender.fold import erased_through_us
-from schemas.events import Erased
+from schemas.events import Erased, encode_event
 
 router: Final = APIRouter(tags=["learners"], prefix="/v1/learners/{user_id}")
 
@@ -61,7 +61,7 @@ async def erase(request: Request, user_id: UserId) -> Response:
     """Erase a learner: all that is stamped until five minutes from now is deleted, and nobody will see it again."""
     services, now = services_of(request), datetime.now(UTC)
     event = Erased(event_id=str(uuid.uuid4()), user_id=user_id, occurred_at=now)
-    (published,) = await services.publisher.publish([event])
+    (published,) = await services.publisher.publish([event], [encode_event(event)])
     services.metrics.count_ingest([event], [])
     through_us = erased_through_us(published.appended_ms)
     return respond(ErasureAccepted(position=str(published.position), erased_through=iso(through_us)), 202)
