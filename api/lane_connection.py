@@ -55,9 +55,9 @@ class Wire(asyncio.Protocol):
         return answer
 
     def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []  # first: what fails to be written must not keep later commands back
         if not self._transport.is_closing():
-            self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
+            self._transport.write(b"".join(unsent))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; uvloop's is no `asyncio.Transport` by name."""

@@ -35,10 +35,15 @@ class LaneProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
             return
         cycle.response_started = cycle.response_complete = True
-        self.transport.write(self._written(answer, cycle.keep_alive))
-        if not cycle.keep_alive:
-            self.transport.close()
+        # Answers that come together are sent together: each write may make way for the process that it wakes.
+        self.loop.call_soon(self._send, self._written(answer, cycle.keep_alive), cycle.keep_alive)
         cycle.on_response()
+
+    def _send(self, written: bytes, keep_alive: bool) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(written)
+        if not keep_alive:
+            self.transport.close()
 
     def _written(self, answer: LaneAnswer, keep_alive: bool) -> bytes:
         parts = [STATUS_LINE[answer.status]]

@@ -16,7 +16,8 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -48,6 +49,8 @@ class Answered(msgspec.Struct, frozen=True):
     p99_ms: float
     max_ms: float
     unanswered: int = 0
+    silent_s: float = 0.0
+    """Since the last answer, at the end: long, with some unanswered, if the server stalled; short if it fell behind."""
 
 
 class _Line:
@@ -91,9 +94,11 @@ def _length(head: bytes) -> int:
     return int(head[at : end if end > 0 else len(head)])
 
 
-class _Tally(NamedTuple):
-    latencies: list[float]
-    failed: list[bytes]
+@dataclass
+class _Tally:
+    latencies: list[float] = field(default_factory=list)
+    failed: list[bytes] = field(default_factory=list)
+    answered_at: float = 0.0
 
 
 def _requests(load: Load) -> list[bytes]:
@@ -107,7 +112,8 @@ def _take(lines: list[_Line], tally: _Tally) -> list[_Line]:
     for line in lines:
         status = line.receive()
         if status is not None:
-            tally.latencies.append(time.perf_counter() - line.due)
+            tally.answered_at = time.perf_counter()
+            tally.latencies.append(tally.answered_at - line.due)
             if status != b"200":
                 tally.failed.append(status)
             free.append(line)
@@ -156,17 +162,18 @@ def open_loop(load: Load, lines: list[_Line], tally: _Tally) -> None:
 
 def run(load: Load) -> Answered:
     """Put the load on."""
-    lines, tally = [_Line(load.port) for _ in range(load.connections)], _Tally([], [])
+    lines, tally = [_Line(load.port) for _ in range(load.connections)], _Tally()
     used, began = _cpu_s(), time.perf_counter()
     (open_loop if load.rate else closed_loop)(load, lines, tally)
-    seconds = time.perf_counter() - began
+    ended = time.perf_counter()
     latencies = np.array(tally.latencies or [0.0]) * 1e3
     expected = int(load.seconds * load.rate) if load.rate else len(tally.latencies)
     return Answered(
         requests=len(tally.latencies),
         failed=len(tally.failed),
         unanswered=expected - len(tally.latencies),
-        seconds=seconds,
+        silent_s=ended - (tally.answered_at or began),
+        seconds=ended - began,
         cpu_us_per_request=(_cpu_s() - used) * 1e6 / max(len(tally.latencies), 1),
         p50_ms=float(np.quantile(latencies, 0.5)),
         p99_ms=float(np.quantile(latencies, 0.99)),

@@ -276,7 +276,6 @@ async def test_the_lane_notes_what_the_client_notes(client: Client, learners: Le
 
 async def test_what_the_lane_cannot_note_the_client_notes(client: Client, learners: Learners, laned: Publisher) -> None:
     await write_meta(client, 5)
-    assert isinstance(client, Redis)
     await client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
     noting = [asyncio.create_task(pend(laned, (f"c{number}", 6, Rank.ENROLLED))) for number in range(9)]
 
