@@ -36,7 +36,8 @@ class ApiSettings(Connections):
         default=1_000, ge=1, description="Most open streams of changes, half of them of one caller; above it: 503."
     )
     fast_lane: bool = Field(
-        default=True, description="Whether plain look-ups of a list take the fast lane; with a Redis Cluster none do."
+        default=True,
+        description="Whether plain look-ups, and events, take the fast lane; with a Redis Cluster look-ups do not.",
     )
     learner_quota: int = Field(
         default=1_000,
