@@ -1,7 +1,7 @@
 """The topics of the log: names, settings, who owns what. Kafka is the record."""
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 LEARNER_EVENTS: Final = "learner-events"
 ACTIVITY: Final = "activity"
@@ -54,7 +54,8 @@ TOPICS: Final = (
 )
 
 
-class Position(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Position:
     """A place in the log, as `topic:partition:offset` on the wire.
 
     >>> Position.parse("learner-events:3:17").offset
