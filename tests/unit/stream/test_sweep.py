@@ -179,7 +179,7 @@ async def test_events_that_never_cease_do_not_keep_a_shard_from_going_live(
     async with running(refresher, [await opened(client, view)], bare_room(serving())):
         await _until_live(client)
         assert all([await listed(client, user) for user in [*users, "busy"]])
-    assert await marks(client) == {"busy"}
+    assert await marks(client) <= {"busy"}  # none if the end came between publishing and marking
 
 
 async def test_without_any_model_a_shard_goes_live_all_the_same(client: Client, view: ShardView, log: Log) -> None:
