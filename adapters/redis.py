@@ -5,10 +5,12 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
+from hiredis import HiredisError
+from redis._parsers.base import BaseParser
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -25,13 +27,13 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from adapters.pipelined import ConnectionLostError, PipelinedConnection, packed
 from adapters.redis_cluster import MAX_CONNECTIONS, Cluster
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
 
 logger: Final = logging.getLogger(__name__)
 
-Client = Redis | RedisCluster
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 5.0
@@ -64,6 +66,26 @@ _serializer: Final = HiredisRespSerializer()
 AbstractConnection.pack_command = _pack_command  # type: ignore[assignment]  # answers bytes alone, where the client may str
 
 
+class Server(Redis):
+    """A client of one server, whose scripts and `ask_all` go by a pipelined connection as long as there is one."""
+
+    pipelined: PipelinedConnection | None = None
+
+    def pipeline_commands(self) -> Coroutine[Any, Any, None]:
+        """Return the work that keeps such a connection, for as long as it runs."""
+        self.pipelined = PipelinedConnection(self, TIMEOUT_S)
+        return self.pipelined.run()
+
+
+Client = Server | RedisCluster
+
+
+def _pipelined(client: Client) -> PipelinedConnection | None:
+    """Return the connection that commands may be asked by now."""
+    own = client.pipelined if isinstance(client, Server) else None
+    return own if own and own.is_open else None
+
+
 def connect(connections: Connections) -> Client:
     """Return a client; it connects at its first command. All our commands are safe to repeat, so it retries."""
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
@@ -72,7 +94,7 @@ def connect(connections: Connections) -> Client:
         return Cluster.from_url(connections.redis_url, max_connections=MAX_CONNECTIONS, **settings)
     settings["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]
     settings |= {"max_connections": MOST_CONNECTIONS, "timeout": TIMEOUT_S}
-    return Redis.from_pool(BlockingConnectionPool.from_url(connections.redis_url, **settings))
+    return cast(Server, Server.from_pool(BlockingConnectionPool.from_url(connections.redis_url, **settings)))
 
 
 def server_of(client: Client, key: str) -> str:
@@ -135,6 +157,44 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         _, left = await asyncio.wait(left, timeout=0.1)
 
 
+def _checked(answer: Any) -> Any:
+    """Return an answer; raise as the library does what the server has against the command."""
+    if isinstance(answer, HiredisError):
+        raise BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]
+    return answer
+
+
+def pairs_of(answer: Any) -> list[tuple[bytes, Any]]:
+    """Return the pairs of a hash, or of members and scores, in any form that a server or the library gives them.
+
+    >>> pairs_of([b"a", b"1"]) == pairs_of({b"a": b"1"}) == pairs_of([[b"a", b"1"]]) == [(b"a", b"1")]
+    True
+    """
+    if isinstance(answer, dict):
+        return list(answer.items())
+    if answer and isinstance(answer[0], list | tuple):
+        return [tuple(pair) for pair in answer]
+    return list(zip(answer[::2], answer[1::2], strict=True))
+
+
+Command = tuple[str | bytes | int, ...]
+
+
+async def ask_all(client: Client, commands: Sequence[Command]) -> list[Any]:
+    """Return what a server says to all these commands, hashes and scores as `pairs_of` reads them.
+
+    Raises RedisError for the first that it refuses.
+    """
+    if connection := _pipelined(client):
+        with contextlib.suppress(ConnectionLostError, TimeoutError):
+            answers = await asyncio.gather(*[connection.ask(packed(*command)) for command in commands])
+            return [_checked(answer) for answer in answers]
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return list(await pipeline.execute())
+
+
 class Script:
     """A Lua script beside the module that uses it. Every key it touches is declared."""
 
@@ -152,6 +212,9 @@ class Script:
 
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
         """Run the script, sending its source only to a server that does not know it."""
+        if connection := _pipelined(client):
+            with contextlib.suppress(ConnectionLostError, TimeoutError, NoScriptError):
+                return _checked(await connection.ask(packed("EVALSHA", self._sha, len(keys), *keys, *args)))
         try:
             return await client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:

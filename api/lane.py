@@ -21,10 +21,10 @@ from fastapi import FastAPI
 from starlette.types import Scope
 
 from adapters.kafka import shard_of
+from adapters.pipelined import ConnectionLostError, packed
 from api.access import ACCESS, is_allowed
 from api.answers import Recommendations
 from api.auth import Principal
-from api.lane_connection import LaneLostError, packed
 from api.lane_list import ListWriter, Own
 from api.lane_request import LaneQuery, query_of, token_of, user_of
 from api.lane_wait import Waiting
@@ -162,7 +162,7 @@ class _Desk:
         assert services.lane
         try:
             services.lane.ask(command).add_done_callback(lambda answer: self._looked_up(asked, answer))
-        except LaneLostError:
+        except ConnectionLostError:
             return False
         return True
 
@@ -182,7 +182,7 @@ class _Desk:
                 written = self._answer(asked, found)
         except TimeoutError:
             self._services.watch.close(asked.keys.shard)  # who has waited so long does not wait once more
-        except (LaneLostError, asyncio.CancelledError):
+        except (ConnectionLostError, asyncio.CancelledError):
             pass
         except Exception:
             logger.exception("the fast lane cannot answer; the ordinary route is asked")

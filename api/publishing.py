@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
+from adapters.pipelined import PipelinedConnection, packed
 from adapters.redis import Client, Script
 from api.event_log import EventLog, Record
-from api.lane_connection import LaneConnection, packed
 from schemas.courses import Course, encode_course
 from schemas.events import LEARNER_EVENTS, AnyEvent, CourseEvent, Feedback
 from schemas.keys import ShardKeys
@@ -90,7 +90,7 @@ class Publisher:
         client: Client,
         control: ControlLog,
         timeout_s: float,
-        lane: LaneConnection | None = None,
+        lane: PipelinedConnection | None = None,
     ) -> None:
         self._log = log
         self._client = client

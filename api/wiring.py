@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from adapters.experiments import ExperimentCounts
 from adapters.follow import ControlLog
+from adapters.pipelined import PipelinedConnection
 from adapters.redis import Client, connect, end_tasks
 from api.answers import Recommendations
 from api.auth import Verifier
@@ -22,7 +23,6 @@ from api.changes import Changes
 from api.event_log import EventLog
 from api.fallback import read_fallback
 from api.grades import GradedLists
-from api.lane_connection import LaneConnection
 from api.lists import Lists, Query
 from api.log_ends import LogEnds
 from api.logs import hashed
@@ -62,7 +62,7 @@ class Services:
     quotas: Quotas
     metrics: Metrics
     counts: ExperimentCounts
-    lane: LaneConnection | None = None
+    lane: PipelinedConnection | None = None
     tasks: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
 
     async def find(self, user_id: str, positions: Sequence[Position], wait_s: float) -> Lookup | None:
@@ -139,11 +139,11 @@ async def _running(**work: Coroutine[Any, Any, None]) -> AsyncIterator[dict[str,
         await end_tasks(tasks.values())
 
 
-def lane_of(settings: ApiSettings, client: Client) -> LaneConnection | None:
+def lane_of(settings: ApiSettings, client: Client) -> PipelinedConnection | None:
     """Return the fast lane's connection, which is still to be made; None if it is off."""
     if not settings.fast_lane or not isinstance(client, Redis):
         return None
-    return LaneConnection(client, settings.read_timeout_s)
+    return PipelinedConnection(client, settings.read_timeout_s)
 
 
 @asynccontextmanager

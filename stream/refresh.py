@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from adapters.redis import Client, Script, patiently, server_of
+from adapters.redis import Client, Command, Script, ask_all, pairs_of, patiently, server_of
 from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
 from schemas.meta import Status
 from stream.aside import Aside
@@ -57,13 +57,13 @@ class Refreshed(NamedTuple):
 
 
 async def read(client: Client, learners: Sequence[Marked]) -> list[Any]:
-    """Read learners in one pipeline: four hashes each."""
-    pipeline = client.pipeline(transaction=False)
-    for view, user_id in learners:
-        keys = view.keys
-        for key in (keys.history(user_id), keys.feedback(user_id), keys.profile(user_id), keys.activity(user_id)):
-            pipeline.hgetall(key)
-    return list(await pipeline.execute())
+    """Read learners at once: four hashes each."""
+    hashes = [
+        of_learner(user_id)
+        for keys, user_id in ((one.view.keys, one.user_id) for one in learners)
+        for of_learner in (keys.history, keys.feedback, keys.profile, keys.activity)
+    ]
+    return await ask_all(client, [("HGETALL", key) for key in hashes])
 
 
 async def _soon(call: Callable[[], Awaitable[T]]) -> T:
@@ -134,13 +134,12 @@ class Refresher:
         """Return of each shard so many marks: the newest, and a share of the oldest and of any; none put aside."""
         limits = {view: size + self._aside.number(view) for view, size in batches.items()}
 
-        async def read() -> list[Pairs]:
-            pipeline = self._client.pipeline(transaction=False)
-            for view, limit in limits.items():
-                pipeline.zrange(view.keys.dirty, 0, limit, desc=True, withscores=True)  # one more than can be done
-            return list(await pipeline.execute())
-
-        newest = dict(zip(limits, await _soon(read), strict=True))
+        # One more than can be done, to see whether there are.
+        asked: list[Command] = [
+            ("ZRANGE", view.keys.dirty, 0, limit, "REV", "WITHSCORES") for view, limit in limits.items()
+        ]
+        answers = await _soon(lambda: ask_all(self._client, asked))
+        newest = {view: pairs_of(answer) for view, answer in zip(limits, answers, strict=True)}
         beyond = {view: limit for view, limit in limits.items() if len(newest[view]) > limit}
         others = await self._others(batches, beyond) if beyond else {}
         return {view: self._chosen(view, size, others.get(view, []), newest[view]) for view, size in batches.items()}
@@ -150,21 +149,14 @@ class Refresher:
     ) -> dict[ShardView, Pairs]:
         """Return a share of the oldest marks of shards with too many, and a share of any."""
 
-        async def read() -> list[Any]:
-            pipeline = self._client.pipeline(transaction=False)
-            for view, limit in limits.items():
-                size = batches[view]
-                oldest, drawn = (max(1, int(size * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
-                pipeline.zrange(view.keys.dirty, 0, oldest - 1 + limit - size, withscores=True)
-                pipeline.zrandmember(view.keys.dirty, drawn, withscores=True)
-            return list(await pipeline.execute())
-
-        answers = await _soon(read)
-        pairs = zip(answers[::2], answers[1::2], strict=True)
-        return {
-            view: [*eldest, *zip(lots[::2], lots[1::2], strict=True)]
-            for view, (eldest, lots) in zip(limits, pairs, strict=True)
-        }
+        asked: list[Command] = []
+        for view, limit in limits.items():
+            size = batches[view]
+            oldest, drawn = (max(1, int(size * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
+            asked.append(("ZRANGE", view.keys.dirty, 0, oldest - 1 + limit - size, "WITHSCORES"))
+            asked.append(("ZRANDMEMBER", view.keys.dirty, drawn, "WITHSCORES"))
+        pairs = [pairs_of(answer) for answer in await _soon(lambda: ask_all(self._client, asked))]
+        return {view: [*eldest, *lots] for view, eldest, lots in zip(limits, pairs[::2], pairs[1::2], strict=True)}
 
     def _chosen(self, view: ShardView, size: int, others: Pairs, newest: Pairs) -> _Marks:
         """Return the first `size` of these marks that are not put aside; without others these are all."""

@@ -5,9 +5,9 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from adapters.redis import Client, Script
+from adapters.redis import Client, Script, pairs_of
 from schemas.keys import ShardKeys
 from schemas.meta import Meta, Status, unpack_meta
 from schemas.topics import LEARNER_EVENTS
@@ -36,9 +36,9 @@ class ShardView:
         return await self.guarded(client, status=status)
 
 
-def by_name(fields: dict[bytes, bytes]) -> dict[str, bytes]:
+def by_name(fields: Any) -> dict[str, bytes]:
     """Return a hash as Redis answers it, with its field names decoded."""
-    return {name.decode(): value for name, value in fields.items()}
+    return {name.decode(): value for name, value in pairs_of(fields)}
 
 
 async def read_meta(client: Client, keys: ShardKeys) -> Meta | None:

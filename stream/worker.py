@@ -11,7 +11,7 @@ from adapters.experiments import ExperimentCounts
 from adapters.follow import Catalogue, ControlLog
 from adapters.kafka import open_producer, open_reader
 from adapters.records import Record
-from adapters.redis import check_eviction, connect, end_tasks, patiently
+from adapters.redis import Server, check_eviction, connect, end_tasks, patiently
 from adapters.topics import check_partitions
 from schemas.control import encode_control
 from schemas.experiments import ArmModelRefused
@@ -92,6 +92,8 @@ class Worker:
             self._owner, self._refresher, self._room, followers, group, self._deliveries, partitions, self._flow.rejoin
         )
         health = Health(self._client, reader, parts, pulse)
+        if isinstance(self._client, Server):
+            self._start("redis", self._client.pipeline_commands)
         self._start("control", self.control.run)
         self._start("courses", self._catalogue.run)
         self._start("serving", lambda: self._room.run(settings.catalogue_interval_s, self._refresher.wake))

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
+from adapters.pipelined import PipelinedConnection
 from adapters.redis import MOST_CONNECTIONS, Client, connect, end_tasks
 from api.event_log import EventLog
-from api.lane_connection import LaneConnection
 from api.lookup import Learners, Lookup
 from api.publishing import NOTES_AT_ONCE, PendingWrite, Publisher, pending_write
 from api.shard_watch import ShardWatch
@@ -255,7 +255,7 @@ async def test_noting_leaves_connections_to_those_who_read(
 async def laned(client: Client, control: ControlLog) -> AsyncIterator[Publisher]:
     """A publisher whose notes go by a connection of its own."""
     assert isinstance(client, Redis)
-    lane = LaneConnection(client, 5)
+    lane = PipelinedConnection(client, 5)
     task = asyncio.create_task(lane.run())
 
     async def is_open() -> bool:

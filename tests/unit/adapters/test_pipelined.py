@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from adapters import pipelined
+from adapters.pipelined import ConnectionLostError, PipelinedConnection, packed
 from adapters.redis import Client, connect, end_tasks
-from api import lane_connection
-from api.lane_connection import LaneConnection, LaneLostError, packed
 from schemas.settings import Connections
 from tests.api_server import Switched
 from tests.servers import RedisServer, running_redis
@@ -36,11 +36,11 @@ PONG: Final = b"+PONG\r\n"
 
 
 @asynccontextmanager
-async def lane_to(url: str, is_up: bool = True) -> AsyncIterator[LaneConnection]:
+async def lane_to(url: str, is_up: bool = True) -> AsyncIterator[PipelinedConnection]:
     """Keep a connection to a server, once it is there."""
     client = connect(Connections(redis_url=url))
     assert isinstance(client, AsyncRedis)
-    lane = LaneConnection(client, TIMEOUT_S)
+    lane = PipelinedConnection(client, TIMEOUT_S)
     running = asyncio.create_task(lane.run())
     try:
         if is_up:
@@ -51,7 +51,7 @@ async def lane_to(url: str, is_up: bool = True) -> AsyncIterator[LaneConnection]
         await client.aclose()
 
 
-async def opened(lane: LaneConnection, wanted: bool = True) -> None:
+async def opened(lane: PipelinedConnection, wanted: bool = True) -> None:
     """Wait until the connection may be used, or not any more."""
 
     async def holds() -> bool:
@@ -161,9 +161,9 @@ async def test_a_killed_server_fails_who_waits_and_is_found_again(tmp_path: Path
             asked = [lane.ask(packed("PING")) for _ in range(10)]
             server.off()
             failed = await asyncio.gather(*asked, return_exceptions=True)
-            assert {type(one) for one in failed} == {LaneLostError}
+            assert {type(one) for one in failed} == {ConnectionLostError}
             await opened(lane, False)
-            with pytest.raises(LaneLostError):
+            with pytest.raises(ConnectionLostError):
                 lane.ask(packed("PING"))
             server.on()
             await opened(lane)
@@ -220,11 +220,11 @@ async def test_a_slow_server_is_waited_for_as_long_as_it_is_in_time(redis_server
     ("said", "closes", "error"),
     [
         (b"$10\r\nhalf", False, TimeoutError),
-        (b"$10\r\nhalf", True, LaneLostError),
-        (b"", True, LaneLostError),
-        (b"*3\r\n$1\r\na\r\n", True, LaneLostError),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, LaneLostError),
-        (b"\x00\xff\xfe", False, LaneLostError),
+        (b"$10\r\nhalf", True, ConnectionLostError),
+        (b"", True, ConnectionLostError),
+        (b"*3\r\n$1\r\na\r\n", True, ConnectionLostError),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, ConnectionLostError),
+        (b"\x00\xff\xfe", False, ConnectionLostError),
     ],
 )
 async def test_half_an_answer_is_none(said: bytes, closes: bool, error: type[Exception]) -> None:
@@ -301,7 +301,7 @@ async def test_a_socket_in_the_file_system(redis_server: RedisServer, tmp_path: 
 async def test_beyond_what_may_be_under_way_it_counts_as_closed(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_connection, "MOST_IN_FLIGHT", 5)
+    monkeypatch.setattr(pipelined, "MOST_IN_FLIGHT", 5)
     async with lane_to(redis_server.redis_url) as lane:
         asked = []
         while lane.is_open:
@@ -317,8 +317,8 @@ def test_the_same_on_the_loop_that_the_api_runs_on(redis_server: RedisServer, tm
         test_a_killed_server_fails_who_waits_and_is_found_again(tmp_path / "killed"),
         test_a_hung_server_costs_one_timeout_and_is_used_again_once_it_answers(tmp_path / "hung"),
         test_half_an_answer_is_none(b"$10\r\nhalf", False, TimeoutError),
-        test_half_an_answer_is_none(b"$10\r\nhalf", True, LaneLostError),
-        test_half_an_answer_is_none(b"\x00\xff\xfe", False, LaneLostError),
+        test_half_an_answer_is_none(b"$10\r\nhalf", True, ConnectionLostError),
+        test_half_an_answer_is_none(b"\x00\xff\xfe", False, ConnectionLostError),
         test_an_answer_that_nobody_asked_for_ends_the_connection(),
         test_over_tls_the_server_has_to_be_the_one_we_trust(redis_server, tmp_path),
         test_a_socket_in_the_file_system(redis_server, tmp_path),

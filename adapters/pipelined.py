@@ -1,4 +1,4 @@
-"""The fast lane's connection to Redis: what is asked within one turn of the event loop is written at once.
+"""A pipelined connection to Redis: what is asked within one turn of the event loop is written at once.
 
 Own code, since an awaited command of the library costs 60 to 70 us, more than a whole look-up by the fast lane. One
 connection; the answers come in the order of the commands. Its users need no patience: while it is not there, or as soon
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_S: Final = 1.0
 _CHECKS_A_TIMEOUT: Final = 4
 
 
-class LaneLostError(ConnectionError):
+class ConnectionLostError(ConnectionError):
     """The connection was lost before the answer came."""
 
 
@@ -73,11 +73,11 @@ class Wire(asyncio.Protocol):
                     waiting.set_result(answer)
         except (hiredis.ProtocolError, IndexError) as error:  # IndexError: nobody had asked
             logger.warning("Redis answered what is no answer: %r", error)
-            self.end(LaneLostError("what Redis answered cannot be read"))
+            self.end(ConnectionLostError("what Redis answered cannot be read"))
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Tell all who wait."""
-        self.end(LaneLostError("the connection to Redis was lost"))
+        self.end(ConnectionLostError("the connection to Redis was lost"))
 
     def is_overdue(self, timeout_s: float) -> bool:
         """Whether a command has waited for so long."""
@@ -118,7 +118,7 @@ def _greeting(server: Any) -> list[bytes]:
     return [*first, *([packed("SELECT", server.db)] if server.db else []), _PING]
 
 
-class LaneConnection:
+class PipelinedConnection:
     """A connection that is made anew, for as long as `run` runs, whenever it is lost or an answer is overdue."""
 
     def __init__(self, client: Redis, timeout_s: float) -> None:
@@ -133,9 +133,12 @@ class LaneConnection:
         return self._wire is not None and self._wire.in_flight < MOST_IN_FLIGHT
 
     def ask(self, command: bytes) -> "asyncio.Future[Any]":
-        """Return the answer to come. Raises LaneLostError now or then, TimeoutError then."""
+        """Return the answer to come, which may be an error of the server.
+
+        Raises ConnectionLostError now or then, TimeoutError then.
+        """
         if self._wire is None:
-            raise LaneLostError("there is no connection to Redis")
+            raise ConnectionLostError("there is no connection to Redis")
         return self._wire.ask(command)
 
     async def run(self) -> None:
@@ -146,7 +149,7 @@ class LaneConnection:
                 wire = await self._connected()
             except (OSError, TimeoutError, hiredis.HiredisError) as error:
                 level = logging.WARNING if pause_s == _FIRST_PAUSE_S else logging.DEBUG
-                logger.log(level, "the fast lane cannot reach Redis: %r", error)
+                logger.log(level, "the pipelined connection cannot reach Redis: %r", error)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
                 await self._serve(wire)
@@ -163,7 +166,7 @@ class LaneConnection:
                     if isinstance(answer, hiredis.HiredisError):
                         raise answer
             except BaseException:
-                wire.end(LaneLostError("the server does not take us"))
+                wire.end(ConnectionLostError("the server does not take us"))
                 raise
         return wire
 
@@ -179,8 +182,8 @@ class LaneConnection:
                     wire.end(TimeoutError("Redis does not answer in time"))
         finally:
             self._wire = None
-            wire.end(LaneLostError("the process ends"))
-        logger.warning("the fast lane has lost Redis")
+            wire.end(ConnectionLostError("the process ends"))
+        logger.warning("the pipelined connection has lost Redis")
 
 
 _PING: Final = packed("PING")
