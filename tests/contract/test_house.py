@@ -63,7 +63,7 @@ ALLOWED_IMPORTS: Final = {
     "schemas": {"schemas", "msgspec", "pydantic", "pydantic_settings"},
     "recommender": {"recommender", "schemas", "numpy", "scipy", "faiss", "msgspec"},
     "datasets": {"datasets", "schemas", "msgspec"},
-    "adapters": {"adapters", "schemas", "aiokafka", "fsspec", "redis"},
+    "adapters": {"adapters", "schemas", "aiokafka", "fsspec", "hiredis", "redis"},
 }
 UNSAFE_TO_READ: Final = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
