@@ -33,15 +33,15 @@ def stuck_before(_step: _Step, reached: Path) -> _Step:
 def stuck_after(step: _Step, reached: Path) -> _Step:
     """Return a step after which nothing comes."""
 
-    async def stuck(*arguments: Any) -> None:
-        await step(*arguments)
+    async def stuck(*arguments: Any, **named: Any) -> None:
+        await step(*arguments, **named)
         await _stand_still(reached)
 
     return stuck
 
 
 _PHASES: Final[dict[str, tuple[object, str, Callable[[_Step, Path], _Step]]]] = {
-    "filling": (replay, "send_merge", stuck_after),
+    "filling": (replay, "merge_span", stuck_after),
     "building lists": (Rebuild, "build_lists", stuck_before),
     "before the swap": (replay, "append_control", stuck_before),
     "after the swap": (replay, "append_control", stuck_after),
