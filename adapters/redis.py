@@ -160,7 +160,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
 def _checked(answer: Any) -> Any:
     """Return an answer; raise as the library does what the server has against the command."""
     if isinstance(answer, HiredisError):
-        raise BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]
+        raise BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]  # not annotated there
     return answer
 
 

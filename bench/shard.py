@@ -20,9 +20,9 @@ from stream.lists import Marked
 from stream.merge import LearnerUpdate, Run, merge_run
 from stream.refresh import Refresher
 from stream.serving import Serving
+from stream.settings import CANDIDATES
 from stream.view import ShardView, open_shard
 
-CANDIDATES: Final = 96
 BATCH: Final = 64
 """As a worker's."""
 _REFRESHED_AT_ONCE: Final = 1_024

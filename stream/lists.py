@@ -13,8 +13,6 @@ from stream.halves import PoisonError, each_by_halves
 from stream.serving import Serving
 from stream.view import ShardView, by_name
 
-Hashes = dict[bytes, bytes]
-
 
 class Marked(NamedTuple):
     """A learner whose list is to be made anew, and the shard he is of."""
@@ -38,8 +36,8 @@ class Computed(NamedTuple):
     broken: list[tuple[Marked, PoisonError]]
 
 
-def learner_from(answers: Sequence[Hashes]) -> tuple[Header, Learner]:
-    """Return header and learner from the hashes history, feedback, profile, activity."""
+def learner_from(answers: Sequence[Any]) -> tuple[Header, Learner]:
+    """Return header and learner from the hashes history, feedback, profile, activity, as `pairs_of` reads them."""
     history, feedback, profile, activity = (by_name(fields) for fields in answers)
     header = unpack_header(history.pop(HEADER_FIELD, None))
     return header, learner_of(history, feedback, {int(kind): cell for kind, cell in profile.items()}, activity)
@@ -59,7 +57,7 @@ def _packed(loaded: Loaded, found: Ranked | None, epochs: tuple[int, int]) -> li
     return [loaded.user_id, pack_version(version), found.pack(version, time.time_ns() // 1_000), embedding]
 
 
-def _listed(serving: Serving, read: Sequence[tuple[Marked, Sequence[Hashes]]], limit: int) -> list[list[bytes | str]]:
+def _listed(serving: Serving, read: Sequence[tuple[Marked, Sequence[Any]]], limit: int) -> list[list[bytes | str]]:
     """Return what `publish.lua` takes for each learner as read; long histories take their time here."""
     learners = [Loaded(marked.user_id, *learner_from(answers)) for marked, answers in read]
     models = [serving.of(one.user_id) for one in learners]

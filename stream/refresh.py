@@ -148,7 +148,6 @@ class Refresher:
         self, batches: Mapping[ShardView, int], limits: Mapping[ShardView, int]
     ) -> dict[ShardView, Pairs]:
         """Return a share of the oldest marks of shards with too many, and a share of any."""
-
         asked: list[Command] = []
         for view, limit in limits.items():
             size = batches[view]

@@ -65,8 +65,7 @@ async def open_shard(
     """
     nonce, begun = secrets.token_hex(16), log_beginning - 1
     answer = await _OPEN.run(client, [keys.meta], [keys.generation, nonce, begun, "1" if lost else "0", replay])
-    fields = answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
-    meta = unpack_meta(fields)
+    meta = unpack_meta(dict(pairs_of(answer)))
     if meta is None:
         raise AssertionError("open.lua leaves a meta behind")
     view = ShardView(keys, meta.nonce)
