@@ -8,6 +8,8 @@ as it is lost, they go the ordinary way.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from ssl import SSLContext
 from typing import Any, Final, cast
 
@@ -24,8 +26,22 @@ _LONGEST_PAUSE_S: Final = 1.0
 _CHECKS_A_TIMEOUT: Final = 4
 
 
+Answered = Callable[[Any], None]
+"""Takes the answer to a command, once: what the server said, or ConnectionLostError or TimeoutError. Never raises."""
+
+
 class ConnectionLostError(ConnectionError):
     """The connection was lost before the answer came."""
+
+
+def _settle(waiting: "asyncio.Future[Any]", answer: Any) -> None:
+    """Give an answer to who awaits it; what the server refuses is an answer, too."""
+    if waiting.done():
+        return
+    if isinstance(answer, (ConnectionLostError, TimeoutError)):
+        waiting.set_exception(answer)
+    else:
+        waiting.set_result(answer)
 
 
 class Wire(asyncio.Protocol):
@@ -35,7 +51,7 @@ class Wire(asyncio.Protocol):
         self._loop = loop
         self._incomplete = object()
         self._reader = hiredis.Reader(notEnoughData=self._incomplete)
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[tuple[Answered, float]] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport
         self.lost: asyncio.Future[None] = loop.create_future()
@@ -45,13 +61,17 @@ class Wire(asyncio.Protocol):
         """How many commands wait for their answers."""
         return len(self._waiting)
 
-    def ask(self, command: bytes) -> "asyncio.Future[Any]":
-        """Send a packed command at the end of this turn of the loop; an error that is answered is the result."""
-        answer = self._loop.create_future()
-        self._waiting.append((answer, self._loop.time()))
+    def send(self, command: bytes, answered: Answered) -> None:
+        """Send a packed command at the end of this turn of the loop; an error that is answered is an answer."""
+        self._waiting.append((answered, self._loop.time()))
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(command)
+
+    def ask(self, command: bytes) -> "asyncio.Future[Any]":
+        """Send a packed command; an error that is answered is the result."""
+        answer = self._loop.create_future()
+        self.send(command, partial(_settle, answer))
         return answer
 
     def _flush(self) -> None:
@@ -68,9 +88,8 @@ class Wire(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not self._incomplete:
-                waiting, _ = self._waiting.popleft()
-                if not waiting.done():
-                    waiting.set_result(answer)
+                answered, _ = self._waiting.popleft()
+                answered(answer)
         except (hiredis.ProtocolError, IndexError) as error:  # IndexError: nobody had asked
             logger.warning("Redis answered what is no answer: %r", error)
             self.end(ConnectionLostError("what Redis answered cannot be read"))
@@ -87,9 +106,8 @@ class Wire(asyncio.Protocol):
         """Close the connection; who waits gets the error."""
         self._transport.abort()
         while self._waiting:
-            waiting, _ = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_exception(error)
+            answered, _ = self._waiting.popleft()
+            answered(error)
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -137,9 +155,16 @@ class PipelinedConnection:
 
         Raises ConnectionLostError now or then, TimeoutError then.
         """
+        return self._connection().ask(command)
+
+    def send(self, command: bytes, answered: Answered) -> None:
+        """Let the answer be taken as soon as it comes, without a future. Raises ConnectionLostError now."""
+        self._connection().send(command, answered)
+
+    def _connection(self) -> Wire:
         if self._wire is None:
             raise ConnectionLostError("there is no connection to Redis")
-        return self._wire.ask(command)
+        return self._wire
 
     async def run(self) -> None:
         """Keep the connection, for ever."""
@@ -176,7 +201,7 @@ class PipelinedConnection:
         try:
             while not wire.lost.done():
                 if not wire.in_flight:
-                    wire.ask(_PING).add_done_callback(_taken)
+                    wire.send(_PING, _ignore)
                 await asyncio.wait({wire.lost}, timeout=self._timeout_s / _CHECKS_A_TIMEOUT)
                 if wire.is_overdue(self._timeout_s):
                     wire.end(TimeoutError("Redis does not answer in time"))
@@ -189,7 +214,5 @@ class PipelinedConnection:
 _PING: Final = packed("PING")
 
 
-def _taken(answer: "asyncio.Future[Any]") -> None:
-    """Take note of a failure that nobody waits for."""
-    if not answer.cancelled():
-        answer.exception()
+def _ignore(_answer: Any) -> None:
+    """Take an answer that nobody waits for."""

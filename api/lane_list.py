@@ -5,7 +5,7 @@ more would have to be known. What items are made of is encoded once a course, a 
 """
 
 from binascii import hexlify
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from struct import Struct
 from typing import Final, NamedTuple
@@ -56,15 +56,6 @@ class _Fragment(NamedTuple):
     item: bytes
     cause: bytes
     is_retired: bool
-
-
-class _Shown(NamedTuple):
-    """A course that may be shown, as `explore` wants it."""
-
-    place: int
-    fragment: _Fragment
-    source: int
-    score: float
 
 
 class _UnknownCourseError(Exception):
@@ -157,49 +148,56 @@ class ListWriter:
         given = places_to_explore(limit, draw)
         if given < 1:
             return chosen
-        last = [self._shown(own, *one) for one in chosen[-given:]]
-        explored = give_away(last, self._new_after(own, chosen[-1][0]), draw)
-        return [*chosen[:-given], *((one.place, one.fragment) for one in explored)]
+        last = chosen[-given:]
+        return [*chosen[:-given], *give_away(last, self._new_from(own, last[0][0]), draw)]
 
-    def _new_after(self, own: Own, last: int) -> Iterator[_Shown]:
-        """Yield the new courses behind a place that may be shown."""
+    def _new_from(self, own: Own, first: int) -> list[tuple[int, _Fragment]]:
+        """Return the new courses from a place on that may be shown."""
         packed, places = own.packed, own.places
-        at = places.sources + last
+        found, begun, before = [], places.ids, places.lengths
+        at = places.sources + first - 1
         while (at := packed.find(_NEW, at + 1, places.lengths)) >= 0:
             place = at - places.sources
-            lengths = packed[places.lengths : places.lengths + place + 1]
-            end = places.ids + sum(lengths)
-            course = packed[end - lengths[-1] : end]
+            begun += sum(packed[before : places.lengths + place])
+            before = places.lengths + place
+            course = packed[begun : begun + packed[before]]
             fragment = self._fragments.get(course) or self._fragment(course)
             if not (course in own.records or course in own.refused or fragment.is_retired):
-                yield self._shown(own, place, fragment)
-
-    def _shown(self, own: Own, place: int, fragment: _Fragment) -> _Shown:
-        return _Shown(place, fragment, own.packed[own.places.sources + place], score_of(own.packed, own.places, place))
+                found.append((place, fragment))
+        return found
 
     def _written(self, own: Own, chosen: list[tuple[int, _Fragment]]) -> bytes:
         """Return the items, with a comma between them."""
-        packed, places, causes, scores = own.packed, own.places, own.places.causes, self._scores
+        packed, places, scores = own.packed, own.places, self._scores
         scores_at, sources_at, causes_at = places.scores, places.sources, places.cause_of
-        events: dict[int, bytes] = {}
+        ends: dict[int, bytes] = {}
         parts: list[bytes] = []
         for place, fragment in chosen:
-            half = packed[scores_at + 2 * place : scores_at + 2 * place + 2]
+            at = scores_at + 2 * place
+            half = packed[at : at + 2]
             score = scores.get(half) or self._score(half, score_of(packed, places, place))
             source, number = packed[sources_at + place], packed[causes_at + place]
-            event = b""
-            if number < len(causes):  # else `NO_CAUSE`
-                if number not in events:
-                    events[number] = event_of(own.records.get(causes[number]))
-                event = events[number]
-            if event:
-                cause = self._fragments.get(causes[number]) or self._fragment(causes[number])
-                parts += (fragment.item, score, _CAUSED[source], cause.cause, event, _END_OF_CAUSED)
+            end = ends.get(number)
+            if end is None:
+                end = ends[number] = self._end_of_caused(own, number)
+            if end:
+                parts += (fragment.item, score, _CAUSED[source], end)
             elif source == _POPULAR_SOURCE and components_of(packed, places, place)[_POPULAR] <= 0:
                 parts += (fragment.item, score, _UNTAKEN)
             else:
                 parts += (fragment.item, score, _ALONE[source])
         return b"".join(parts)[1:]
+
+    def _end_of_caused(self, own: Own, number: int) -> bytes:
+        """Return how an item ends that has the cause of this number; empty if there is none, or none any more."""
+        if number >= len(own.places.causes):  # as `NO_CAUSE`
+            return b""
+        course = own.places.causes[number]
+        event = event_of(own.records.get(course))
+        if not event:
+            return b""
+        fragment = self._fragments.get(course) or self._fragment(course)
+        return b"%b%b%b" % (fragment.cause, event, _END_OF_CAUSED)
 
     def _score(self, half: bytes, score: float) -> bytes:
         written = self._scores[half] = _json(round(score, 6))

@@ -6,7 +6,7 @@ Imported by the API: no NumPy, no FAISS, no SciPy.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from schemas.candidates import COMPONENTS, STRATEGIES, Candidate, Source
 from schemas.cards import Card
@@ -157,35 +157,27 @@ def places_to_explore(chosen: int, draw: int) -> int:
     return min(int(chosen * EXPLORATION + draw / 2**64), chosen - 1)
 
 
-class Ranked(Protocol):
-    """What is known of a candidate when places are given away."""
-
-    @property
-    def source(self) -> int:
-        """Its `Source`."""
-
-    @property
-    def score(self) -> float:
-        """What it is sorted by."""
+T = TypeVar("T")
 
 
-R = TypeVar("R", bound=Ranked)
-
-
-def explore(chosen: Sequence[R], rest: Iterable[R], draw: int) -> list[R]:
+def explore(chosen: Sequence[Candidate], rest: Iterable[Candidate], draw: int) -> list[Candidate]:
     """Return the chosen with a share of `EXPLORATION` of the places, the last ones, given to new courses of the rest.
 
     Never the first place; without new courses nothing changes. `draw`, 64 random bits, decides whether a part of a
     place is one, and for which course.
     """
     places = places_to_explore(len(chosen), draw)
-    return [*chosen[:-places], *give_away(chosen[-places:], rest, draw)] if places > 0 else list(chosen)
-
-
-def give_away(last: Sequence[R], rest: Iterable[R], draw: int) -> list[R]:
-    """Return the last places once new courses, from these places or the rest, have as many of them as they fill."""
+    if places < 1:
+        return list(chosen)
+    last = chosen[-places:]
     new = [one for one in (*last, *rest) if one.source == Source.NEW]
+    return [*chosen[:-places], *give_away(last, new, draw)]
+
+
+def give_away(last: Sequence[T], new: Sequence[T], draw: int) -> list[T]:
+    """Return the last places once new courses, of these places or behind them, have as many as they fill."""
     places = min(len(last), len(new))
-    picked = [new[(draw + place) % len(new)] for place in range(places)]
+    first = draw % len(new) if new else 0
+    picked = [*new[: max(first + places - len(new), 0)], *new[first : first + places]]  # around the end, in their order
     kept = [one for one in last if one not in picked]
-    return [*kept[: len(last) - places], *sorted(picked, key=lambda one: -one.score)]
+    return [*kept[: len(last) - places], *picked]
