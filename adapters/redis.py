@@ -195,6 +195,10 @@ async def ask_all(client: Client, commands: Sequence[Command]) -> list[Any]:
     return list(await pipeline.execute())
 
 
+Call = tuple[Sequence[str], Sequence[str | bytes | int]]
+"""Keys and arguments of a script."""
+
+
 class Script:
     """A Lua script beside the module that uses it. Every key it touches is declared."""
 
@@ -212,9 +216,17 @@ class Script:
 
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
         """Run the script, sending its source only to a server that does not know it."""
+        return (await self.run_all(client, [(keys, args)]))[0]
+
+    async def run_all(self, client: Client, calls: Sequence[Call]) -> list[Any]:
+        """Run the script for each of these keys and arguments; return what it answers to each."""
         if connection := _pipelined(client):
             with contextlib.suppress(ConnectionLostError, TimeoutError, NoScriptError):
-                return _checked(await connection.ask(packed("EVALSHA", self._sha, len(keys), *keys, *args)))
+                commands = [packed("EVALSHA", self._sha, len(keys), *keys, *args) for keys, args in calls]
+                return [_checked(answer) for answer in await asyncio.gather(*map(connection.ask, commands))]
+        return await asyncio.gather(*[self._by_client(client, *call) for call in calls])
+
+    async def _by_client(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
         try:
             return await client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
-from adapters.pipelined import PipelinedConnection, packed
-from adapters.redis import Client, Script
+from adapters.redis import Call, Client, Script
 from api.event_log import EventLog, Record
 from schemas.courses import Course, encode_course
 from schemas.events import LEARNER_EVENTS, AnyEvent, CourseEvent, Feedback
@@ -18,9 +17,6 @@ from schemas.pending import TTL_S, Pending, pack_pending
 from schemas.registers import Rank
 from schemas.topics import ACTIVITY, COURSES, Position
 from schemas.topics import LEARNER_EVENTS as LEARNER_EVENTS_TOPIC
-
-NOTES_AT_ONCE: Final = 16
-"""Connections to Redis that noting may take: the others are for those who read."""
 
 _PEND: Final = Script(Path(__file__).with_name("pend.lua"))
 
@@ -39,13 +35,6 @@ class PendingWrite(NamedTuple):
     user_id: str
     course_id: str
     pending: Pending
-
-
-class _Note(NamedTuple):
-    """What notes writes of one shard: keys and arguments of `pend.lua`."""
-
-    keys: list[str]
-    args: list[str | bytes | int]
 
 
 def record_of(event: AnyEvent, value: bytes, partitions: int) -> Record:
@@ -82,22 +71,13 @@ def greatest(positions: Sequence[Position]) -> list[Position]:
 
 
 class Publisher:
-    """Puts events and courses into the log."""
+    """Puts events and courses into the log. Its client is its own: what waits to be noted holds up no reader."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        client: Client,
-        control: ControlLog,
-        timeout_s: float,
-        lane: PipelinedConnection | None = None,
-    ) -> None:
+    def __init__(self, log: EventLog, client: Client, control: ControlLog, timeout_s: float) -> None:
         self._log = log
         self._client = client
         self._control = control
         self._timeout_s = timeout_s
-        self._lane = lane
-        self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
 
     async def publish(self, events: Sequence[AnyEvent], values: Sequence[bytes]) -> list[Published]:
         """Return where the events stand, once Kafka keeps their encoded values and readers respect them.
@@ -136,30 +116,14 @@ class Publisher:
             for shard, places in shards.items()
         ]
         thresholds = [0] * len(written)
-        for places, answers in zip(shards.values(), await self._noted(notes), strict=True):
+        for places, answers in zip(shards.values(), await _PEND.run_all(self._client, notes), strict=True):
             for place, threshold in zip(places, answers, strict=True):
                 thresholds[place] = int.from_bytes(threshold, "big") >> 4
         return thresholds
 
-    async def _noted(self, notes: Sequence[_Note]) -> list[list[bytes]]:
-        """Return what the script answers: by the lane, all written at once; for what that cannot say, by the client."""
-        if not (self._lane and self._lane.is_open):
-            return await asyncio.gather(*map(self._by_client, notes))
-        asked = [self._lane.ask(packed("EVALSHA", _PEND.sha, len(keys), *keys, *args)) for keys, args in notes]
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        return [
-            answer if isinstance(answer, list) else await self._by_client(note)
-            for answer, note in zip(found, notes, strict=True)
-        ]
 
-    async def _by_client(self, note: _Note) -> list[bytes]:
-        """Run the script by the client, which tries again and knows what to do with errors."""
-        async with self._noting:
-            answer: list[bytes] = await _PEND.run(self._client, note.keys, note.args)
-        return answer
-
-
-def _note(keys: ShardKeys, written: Sequence[PendingWrite]) -> _Note:
+def _note(keys: ShardKeys, written: Sequence[PendingWrite]) -> Call:
+    """Return what notes writes of one shard: keys and arguments of `pend.lua`."""
     args = [part for one in written for part in (one.user_id, one.course_id, pack_pending(one.pending))]
     declared = [key for one in written for key in (keys.pending(one.user_id), keys.history(one.user_id))]
-    return _Note([keys.meta, *declared], [TTL_S, *args])
+    return [keys.meta, *declared], [TTL_S, *args]

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from adapters.experiments import ExperimentCounts
 from adapters.follow import ControlLog
 from adapters.pipelined import PipelinedConnection
-from adapters.redis import Client, connect, end_tasks
+from adapters.redis import Client, Server, connect, end_tasks
 from api.answers import Recommendations
 from api.auth import Verifier
 from api.changes import Changes
@@ -159,7 +159,8 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
         watch = ShardWatch(
             client, control, Trust(ends), settings.shared_poll_s, settings.read_timeout_s, changes.wake_all
         )
-        write_lane = lane_of(settings, client)  # its own: what waits to be written must not hold up who reads
+        writer = connect(settings)
+        stack.push_async_callback(writer.aclose)
         services = Services(
             settings=settings,
             client=client,
@@ -172,7 +173,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
             learners=Learners(client, control, watch, settings.read_timeout_s),
             lists=Lists(shared, control, ends),
             grades=GradedLists(client, shared, control, ends, settings.read_timeout_s),
-            publisher=Publisher(log, client, control, settings.ingest_timeout_s, write_lane),
+            publisher=Publisher(log, writer, control, settings.ingest_timeout_s),
             verifier=Verifier(settings),
             quotas=Quotas(settings),
             metrics=metrics,
@@ -190,7 +191,7 @@ async def open_services(settings: ApiSettings, metrics: Metrics) -> AsyncIterato
         }
         if services.lane:
             work["fast-lane"] = services.lane.run()
-        if write_lane:
-            work["write-lane"] = write_lane.run()
+        if settings.fast_lane and isinstance(writer, Server):
+            work["write-lane"] = writer.pipeline_commands()
         services.tasks = await stack.enter_async_context(_running(**work))
         yield services

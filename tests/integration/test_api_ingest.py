@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from redis import Redis
 
 from adapters.kafka import end_offsets, open_reader, read_range, shard_of
+from adapters.redis import MOST_CONNECTIONS
 from deploy.embedded import EmbeddedStack, embedded
 from schemas.courses import decode_course
 from schemas.events import decode_event, to_microseconds
@@ -201,6 +203,29 @@ def test_a_course_is_put_and_retired(api: httpx.Client, stack: EmbeddedStack) ->
     answer = api.delete("/v1/courses/new%2F1")
     offset = int(answer.json()["position"].removeprefix("courses:0:"))
     assert decode_course(record_at(stack, Position(COURSES, 0, offset)).value).retired
+
+
+@pytest.mark.parametrize("fast_lane", ["true", "false"])
+def test_writes_that_wait_for_redis_hold_up_no_reader(stack: EmbeddedStack, fast_lane: str) -> None:
+    """More events wait to be noted than a client may open connections; a look-up of each way is answered meanwhile."""
+    many, connections = 2 * MOST_CONNECTIONS, 1 if fast_lane == "true" else MOST_CONNECTIONS
+    events = [{**EVENT, "event_id": f"waits{number}", "user_id": f"waits{number}"} for number in range(many)]
+    with (
+        running_api(stack.bootstrap_servers, stack.redis_url, FAST_LANE=fast_lane, INGEST_TIMEOUT_S="60") as api,
+        httpx.Client(headers=bearer(), timeout=60, limits=httpx.Limits(max_connections=many)) as writer,
+        Redis.from_url(stack.redis_url) as redis,
+        ThreadPoolExecutor(many) as threads,
+    ):
+        redis.execute_command("CLIENT", "PAUSE", 120_000, "WRITE")
+        try:
+            waiting = [threads.submit(writer.post, f"{api.base_url}/v1/events", json=event) for event in events]
+            until(lambda: redis.info("clients")["blocked_clients"] >= connections)
+            for explore in ("true", "false"):  # the second goes by the ordinary route alone
+                assert api.get("/v1/learners/u/recommendations", params={"explore": explore}).status_code == 200
+            assert not any(one.done() for one in waiting)
+        finally:
+            redis.execute_command("CLIENT", "UNPAUSE")
+        assert {one.result().status_code for one in waiting} == {202}
 
 
 def test_without_kafka_nothing_is_promised_and_lists_are_still_read(api: httpx.Client, stack: EmbeddedStack) -> None:

@@ -5,15 +5,13 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
 
 from adapters.follow import ControlLog
 from adapters.kafka import shard_of
-from adapters.pipelined import PipelinedConnection
-from adapters.redis import MOST_CONNECTIONS, Client, connect, end_tasks
+from adapters.redis import Client, Server, end_tasks
 from api.event_log import EventLog
 from api.lookup import Learners, Lookup
-from api.publishing import NOTES_AT_ONCE, PendingWrite, Publisher, pending_write
+from api.publishing import PendingWrite, Publisher, pending_write
 from api.shard_watch import ShardWatch
 from api.trust import Trust
 from schemas.candidates import CandidateList, Version, pack_candidates
@@ -23,9 +21,7 @@ from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, Header, Status, pack_header
 from schemas.pending import TTL_S, Pending
 from schemas.registers import FEEDBACK_CODES, Rank, join_record, pack_stamp, unpack_stamp
-from schemas.settings import Connections
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, Position
-from tests.servers import RedisServer
 from tests.waiting import until
 
 USER = "u1"
@@ -229,40 +225,17 @@ def test_the_shard_is_kafkas() -> None:
     assert {shard_of(f"u{number}", 4) for number in range(100)} == {0, 1, 2, 3}
 
 
-async def test_noting_leaves_connections_to_those_who_read(
-    client: Client, redis_server: RedisServer, learners: Learners, publisher: Publisher
-) -> None:
-    """While the server takes no writes, more requests wait to be noted than there are connections."""
-    await write_meta(client, 5)
-    await client.execute_command("CLIENT", "PAUSE", 120_000, "WRITE")
-    waiting = [asyncio.create_task(pend(publisher, ("c1", 6, Rank.ENROLLED))) for _ in range(3 * MOST_CONNECTIONS)]
-    watcher = connect(Connections(redis_url=redis_server.redis_url))
-
-    async def all_that_may_are_waiting() -> bool:
-        return int((await watcher.info("clients"))["blocked_clients"]) >= NOTES_AT_ONCE
-
-    await until(all_that_may_are_waiting, "connections that wait", 60)
-    assert (await learners.look_up(USER)).applied == 5
-    assert int((await watcher.info("clients"))["blocked_clients"]) == NOTES_AT_ONCE
-    assert not any(task.done() for task in waiting)
-    await watcher.client_unpause()
-    await watcher.aclose()
-    await asyncio.gather(*waiting)
-    assert (await learners.look_up(USER)).pending == {"c1": Pending(6, Rank.ENROLLED)}
-
-
 @pytest.fixture
 async def laned(client: Client, control: ControlLog) -> AsyncIterator[Publisher]:
-    """A publisher whose notes go by a connection of its own."""
-    assert isinstance(client, Redis)
-    lane = PipelinedConnection(client, 5)
-    task = asyncio.create_task(lane.run())
+    """A publisher whose client has a pipelined connection."""
+    assert isinstance(client, Server)
+    task = asyncio.create_task(client.pipeline_commands())
 
     async def is_open() -> bool:
-        return lane.is_open
+        return bool(client.pipelined and client.pipelined.is_open)
 
     await until(is_open, "the connection")
-    yield Publisher(EventLog("unused:1", 5), client, control, timeout_s=5, lane=lane)
+    yield Publisher(EventLog("unused:1", 5), client, control, timeout_s=5)
     await end_tasks([task])
 
 
