@@ -7,7 +7,7 @@ quota that is used up, a body too large or of unknown length, too much under way
 import time
 from typing import Final, NamedTuple
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -90,8 +90,6 @@ class IngestLane:
 async def _response(services: Services, principal: Principal, request: Request, key: str | None) -> Response:
     try:
         return await ingest(services, principal, split_body(await request.body()), key)
-    except ClientDisconnect:
-        raise
     except Exception as error:
         return response_to(error)
 

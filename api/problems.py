@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.answers import FieldError, ProblemDetails, Rejection
@@ -20,6 +20,8 @@ from schemas.errors import InvalidEventError, NotReadyError
 logger: Final = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 1
+CLIENT_WENT_AWAY: Final = 499
+"""What metrics count for who did not wait, as nginx does. Nobody reads the answer."""
 INVALID: Final = "/problems/invalid"
 INVALID_EVENT: Final = "/problems/invalid-event"
 UNAUTHENTICATED: Final = "/problems/unauthenticated"
@@ -77,6 +79,8 @@ def response_to(error: Exception) -> Response:
     if isinstance(error, _UNAVAILABILITIES):
         logger.warning("not served: %r", error)
         return unavailable("a part of the system does not answer; try again").response()
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_WENT_AWAY)
     logger.error("a request failed", exc_info=error)
     return ProblemError(500, "this is our fault; it was logged").response()
 
@@ -110,5 +114,5 @@ def install_problems(app: FastAPI) -> None:
     """Answer every error of the application as a problem."""
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
-    for kind in (ProblemError, InvalidEventError, *_UNAVAILABILITIES, Exception):
+    for kind in (ProblemError, InvalidEventError, ClientDisconnect, *_UNAVAILABILITIES, Exception):
         app.add_exception_handler(kind, _on_error)

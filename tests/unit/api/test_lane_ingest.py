@@ -1,6 +1,8 @@
 """The fast lane of ingest against the ordinary way: random and hostile requests, answered and published alike."""
 
+import asyncio
 import json
+import logging
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +23,7 @@ from schemas.keys import ShardKeys
 from tests.api_server import PARTITIONS, token
 from tests.lane_house import Ends, Served, served
 from tests.servers import running_redis
+from tests.waiting import until
 
 REQUESTS: Final = 600
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
@@ -196,3 +199,22 @@ async def test_who_publishes_too_much_is_told_so_by_both(redis_url: str, monkeyp
         head = f"POST /v1/events HTTP/1.1\r\nAuthorization: Bearer {TOKENS['publisher']}\r\nConnection: close\r\n"
         request = head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
         assert [(await house.compare(request))[9:12] for _ in range(5)] == [b"202"] * 3 + [b"429"] * 2
+
+
+async def test_who_goes_away_before_all_is_sent_is_counted_and_no_fault(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps(USUAL).encode()
+    head = f"POST /v1/events HTTP/1.1\r\nAuthorization: Bearer {TOKENS['publisher']}\r\nConnection: close\r\n".encode()
+    await house.compare(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)  # the token is known now
+    for way in (house.fast, house.ordinary):
+        _, writer = await asyncio.open_connection("127.0.0.1", way.port)
+        writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:5])
+        await writer.drain()
+        writer.close()
+
+        async def is_counted(way: Served = way) -> bool:
+            return b'route="/v1/events",status="499"} 1.0' in way.services.metrics.text()
+
+        await until(is_counted, "a request that ended early")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
