@@ -66,7 +66,7 @@ SPEED: Final = (
         "Growth",
         "What grows with learners and courses, as CPU time of one process; learners have ten courses each. "
         "docs/scaling.md draws the conclusions.",
-        (Part("all", "bench growth", 15),),
+        (Part("all", "bench growth", 4),),
     ),
 )
 
