@@ -74,6 +74,7 @@ class OwnShard:
 
     async def forget_marks(self) -> None:
         """Take nobody's list for one that is behind: what is marked waits, and a sweep is to be seen alone."""
+        await self.client.config_set("lazyfree-lazy-user-del", "no")  # else its bytes go later, beside what is measured
         await self.client.delete(self.view.keys.dirty)
 
 
