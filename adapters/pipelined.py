@@ -27,11 +27,19 @@ _CHECKS_A_TIMEOUT: Final = 4
 
 
 Answered = Callable[[Any], None]
-"""Takes the answer to a command, once: what the server said, or ConnectionLostError or TimeoutError. Never raises."""
+"""Takes the answer to a command, once: what the server said, or ConnectionLostError or TimeoutError."""
 
 
 class ConnectionLostError(ConnectionError):
     """The connection was lost before the answer came."""
+
+
+def _give(answered: Answered, answer: Any) -> None:
+    """Give an answer; who cannot take it must not cost the others theirs."""
+    try:
+        answered(answer)
+    except Exception:
+        logger.exception("an answer of Redis could not be taken")
 
 
 def _settle(waiting: "asyncio.Future[Any]", answer: Any) -> None:
@@ -85,14 +93,18 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give the answers that are whole to who waits for them; what is no answer ends the connection."""
-        try:
-            self._reader.feed(data)
-            while (answer := self._reader.gets()) is not self._incomplete:
+        self._reader.feed(data)
+        while True:
+            try:
+                answer = self._reader.gets()
+                if answer is self._incomplete:
+                    return
                 answered, _ = self._waiting.popleft()
-                answered(answer)
-        except (hiredis.ProtocolError, IndexError) as error:  # IndexError: nobody had asked
-            logger.warning("Redis answered what is no answer: %r", error)
-            self.end(ConnectionLostError("what Redis answered cannot be read"))
+            except (hiredis.ProtocolError, IndexError) as error:  # IndexError: nobody had asked
+                logger.warning("Redis answered what is no answer: %r", error)
+                self.end(ConnectionLostError("what Redis answered cannot be read"))
+                return
+            _give(answered, answer)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Tell all who wait."""
@@ -107,7 +119,7 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
         while self._waiting:
             answered, _ = self._waiting.popleft()
-            answered(error)
+            _give(answered, error)
         if not self.lost.done():
             self.lost.set_result(None)
 

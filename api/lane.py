@@ -11,7 +11,7 @@ No coroutines: Redis' answer, a notice or a timer calls the next step. A task an
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
@@ -33,7 +33,7 @@ from api.lookup import decode_lookup, keys_of, refused_of, state_version_of
 from api.quotas import Allowance, state_of, too_many
 from api.wiring import Services
 from schemas.candidates import LAYOUT, Places, places_of
-from schemas.experiments import Arm, Experiment, arm_of
+from schemas.experiments import arm_of
 from schemas.keys import ShardKeys
 from schemas.meta import Status
 
@@ -63,9 +63,7 @@ class _Asked:
 
     user_id: str
     query: LaneQuery
-    keys: ShardKeys
-    experiment: Experiment | None
-    arm: Arm | None
+    shard: int
     allowance: Allowance | None
     answered: Answered
     started: float = field(default_factory=time.perf_counter)
@@ -81,7 +79,7 @@ class _Asked:
 
 def _covers(asked: _Asked, found: list[Any]) -> bool:
     """Return whether what was found includes the position that is waited for."""
-    return asked.query.after is None or decode_lookup(asked.keys.shard, found).covers(asked.query.after)
+    return asked.query.after is None or decode_lookup(asked.shard, found).covers(asked.query.after)
 
 
 class FastLane:
@@ -118,9 +116,8 @@ class _Desk:
         if allowance and not allowance.granted:
             answered(self._refusal(allowance))
             return True
-        asked = self._asked(user_id, query, allowance, answered)
-        if asked is None:
-            return False
+        shard = shard_of(user_id, self._services.control.state.partitions)
+        asked = _Asked(user_id, query, shard, allowance, answered)
         state_of(scope)["started"] = asked.started
         if not self._look_up(asked):
             return False
@@ -141,23 +138,13 @@ class _Desk:
         self._services.metrics.count_request("GET", ROUTE, response.status_code, time.perf_counter() - started)
         return LaneAnswer(response.status_code, [*response.raw_headers, *allowance.headers], bytes(response.body))
 
-    def _asked(self, user_id: str, query: LaneQuery, allowance: Allowance | None, answered: Answered) -> _Asked | None:
-        """Return what is to be done; None if the learner's arm in an experiment has another strategy."""
-        state = self._services.control.state
-        experiment = None if query.names_strategy else state.experiment
-        arm = arm_of(user_id, experiment) if experiment else None
-        if arm and arm.strategy != DEFAULT:
-            return None
-        keys = ShardKeys(shard_of(user_id, state.partitions), state.generation)
-        return _Asked(user_id, query, keys, experiment, arm, allowance, answered)
-
     def _look_up(self, asked: _Asked) -> bool:
         """Ask what stands about a learner; False if that cannot be asked here."""
-        services, shard = self._services, asked.keys.shard
+        services, shard = self._services, asked.shard
         if services.watch.is_closed(shard):
             return False
         asked.doubted_at = services.watch.trust.doubted_at(shard)
-        names = keys_of(asked.keys, asked.user_id)
+        names = keys_of(ShardKeys(shard, services.control.state.generation), asked.user_id)
         command = packed("EVALSHA_RO", services.learners.script_sha, len(names), *names, asked.user_id)
         assert services.lane
         try:
@@ -180,7 +167,7 @@ class _Desk:
                     return
                 written = self._answer(asked, found)
             elif isinstance(found, TimeoutError):
-                self._services.watch.close(asked.keys.shard)  # who has waited so long does not wait once more
+                self._services.watch.close(asked.shard)  # who has waited so long does not wait once more
         except Exception:
             logger.exception("the fast lane cannot answer; the ordinary route is asked")
         asked.answer(written)
@@ -197,11 +184,15 @@ class _Desk:
         return LaneAnswer(200, headers, body)
 
     def _body(self, asked: _Asked, found: list[Any]) -> bytes | None:
+        experiment = None if asked.query.names_strategy else self._services.control.state.experiment
+        arm = arm_of(asked.user_id, experiment) if experiment else None
+        if arm and arm.strategy != DEFAULT:
+            return None
         status, applied_text, listed, _, history, feedback, pending, _ = found
         if status != _LIVE or not applied_text or not listed or listed[0] != LAYOUT:
             return None
         applied, trust = int(applied_text), self._services.watch.trust
-        if not trust.is_proved(asked.keys.shard, applied, asked.doubted_at):
+        if not trust.is_proved(asked.shard, applied, asked.doubted_at):
             return None
         if pending and any(int.from_bytes(write[:8], "big") > applied for write in pending[1::2]):
             return None
@@ -209,21 +200,23 @@ class _Desk:
         records = dict(zip(history[::2], history[1::2], strict=True))
         refused = refused_of(dict(zip(feedback[::2], feedback[1::2], strict=True))) if feedback else frozenset()
         items = self._writer.items(Own(asked.user_id, listed, places, records, refused), asked.query.limit)
-        return None if items is None else self._around(asked, applied, places, items)
+        if items is None:
+            return None
+        given = {"experiment": experiment.record.name, "arm": arm.name} if experiment and arm else {}
+        return self._around(asked, applied, places, items, given)
 
-    def _around(self, asked: _Asked, applied: int, places: Places, items: bytes) -> bytes:
-        """Return the answer that holds these items."""
+    def _around(self, asked: _Asked, applied: int, places: Places, items: bytes, given: Mapping[str, str]) -> bytes:
+        """Return the answer that holds these items; `given`: in which experiment and arm."""
         services, version = self._services, places.version
         answer = Recommendations(
             user_id=asked.user_id,
             strategy=DEFAULT,
-            experiment=asked.experiment.record.name if asked.experiment else None,
-            arm=asked.arm.name if asked.arm else None,
             items=cast(Any, msgspec.Raw(b"[%b]" % items)),
-            state_version=state_version_of(asked.keys.shard, version),
-            lag=services.ends.lag(asked.keys.shard, applied),
+            state_version=state_version_of(asked.shard, version),
+            lag=services.ends.lag(asked.shard, applied),
             degraded=False,
             **services.lists.made(version.model_epoch, places.generated_us, asked.user_id),
+            **given,
         )
         services.count_list(answer)
         return _json(answer)

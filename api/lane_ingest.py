@@ -22,6 +22,7 @@ from api.routes_events import MOST_KEY_CHARACTERS, ingest
 from api.wiring import Services
 
 ROUTE: Final = "/v1/events"
+_PATH: Final = ROUTE.encode()
 _ACCESS: Final = ACCESS["POST", ROUTE]
 _ONCE: Final = (b"authorization", b"content-length", b"idempotency-key", b"transfer-encoding")
 
@@ -61,7 +62,7 @@ class IngestLane:
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_ingest = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == ROUTE
+        is_ingest = scope["type"] == "http" and scope["method"] == "POST" and scope["raw_path"] == _PATH
         announced = _announced(scope) if is_ingest else None
         if not (announced and await self._serve(announced, scope, receive, send)):
             await self._app(scope, receive, send)

@@ -23,27 +23,34 @@ class LaneProtocol(HttpToolsProtocol):
         self._lane = lane
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        scope = cast(Scope, cycle.scope)
-        if not self._lane.serve(scope, partial(self._answered, cycle, app)):
+        # Who takes no answers now gets them by the application, which waits for him.
+        if self.flow.write_paused or not self._lane.serve(
+            cast(Scope, cycle.scope), partial(self._answered, cycle, app)
+        ):
             super()._start_asgi_task(cycle, app)
 
     def _answered(self, cycle: RequestResponseCycle, app: ASGI3Application, answer: LaneAnswer | None) -> None:
-        """Send an answer; without one, or to a client that takes nothing now, let the application answer."""
+        """Take an answer, or let the application answer.
+
+        Never sent within the call that takes it: the next request of the connection starts as soon as it is, and there
+        may be thousands. Besides, answers that come together are sent together: a write may make way for who it wakes.
+        """
         if cycle.disconnected:
             return
-        if answer is None or self.flow.write_paused:
+        if answer is None:
             super()._start_asgi_task(cycle, app)
+        else:
+            self.loop.call_soon(self._send, cycle, answer)
+
+    def _send(self, cycle: RequestResponseCycle, answer: LaneAnswer) -> None:
+        if cycle.disconnected:
             return
         cycle.response_started = cycle.response_complete = True
-        # Answers that come together are sent together: each write may make way for the process that it wakes.
-        self.loop.call_soon(self._send, self._written(answer, cycle.keep_alive), cycle.keep_alive)
-        cycle.on_response()
-
-    def _send(self, written: bytes, keep_alive: bool) -> None:
         if not self.transport.is_closing():
-            self.transport.write(written)
-        if not keep_alive:
+            self.transport.write(self._written(answer, cycle.keep_alive))
+        if not cycle.keep_alive:
             self.transport.close()
+        cycle.on_response()  # last: a connection that closes starts no other request
 
     def _written(self, answer: LaneAnswer, keep_alive: bool) -> bytes:
         parts = [STATUS_LINE[answer.status]]

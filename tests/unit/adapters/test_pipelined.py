@@ -138,6 +138,20 @@ async def test_answers_come_in_the_order_of_the_commands(redis_server: RedisServ
         assert isinstance(wrong, hiredis.ReplyError)
 
 
+async def test_who_cannot_take_an_answer_costs_nobody_another(
+    redis_server: RedisServer, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_answer: Any) -> None:
+        raise IndexError("a fault of the caller")
+
+    async with lane_to(redis_server.redis_url) as lane:
+        before = lane.ask(packed("PING"))
+        lane.send(packed("PING"), broken)
+        assert list(await asyncio.gather(before, lane.ask(packed("PING")))) == [b"PONG"] * 2
+        assert lane.is_open
+    assert "could not be taken" in caplog.text
+
+
 async def test_what_is_asked_in_one_turn_is_written_at_once() -> None:
     sizes: list[int] = []
 

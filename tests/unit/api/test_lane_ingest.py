@@ -52,7 +52,15 @@ HEADERS: Final = (
     "Idempotency-Key: \xe9\r\n", "Idempotency-Key:\r\n", "Content-Type: text/plain\r\n", "Expect: 100-continue\r\n",
     "Content-Encoding: gzip\r\n", "X-HTTP-Method-Override: PUT\r\n", "Content-Length: 5\r\n",
 )  # fmt: skip
-PATHS: Final = ("/v1/events/", "/v1/%65vents", "/v1/events?a=1", "/v1/EVENTS", "//v1/events", "/v1/events%2F")
+PATHS: Final = (
+    "/v1/events/",
+    "/v1/%65vents",
+    "/v1/events?a=1",
+    "/v1/EVENTS",
+    "//v1/events",
+    "/v1/events%2F",
+    "/v1%2Fevents",
+)
 AUTHORIZATIONS: Final = (
     "", f"Authorization: {TOKENS['publisher']}\r\n", f"Authorization: bearer {TOKENS['publisher']}\r\n",
     f"Authorization: Bearer  {TOKENS['publisher']}\r\n", "Authorization: Bearer x.y.z\r\n",

@@ -1,8 +1,10 @@
 """Look-ups that wait for a position, by the fast lane: woken by a notice, bounded by `wait_ms`."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 
 from adapters.redis import end_tasks
 from api.changes import Changes
-from schemas.candidates import Candidate, Source
+from schemas.candidates import Candidate, Source, Strategy
+from schemas.experiments import Arm, Experiment, ExperimentStarted
 from schemas.keys import CHANGED
 from schemas.pending import Pending, pack_pending
 from schemas.registers import Rank
@@ -79,3 +82,23 @@ async def test_what_does_not_come_is_waited_for_once(house: House) -> None:
         pending = pack_pending(Pending(500, Rank.ENROLLED))  # the lane does not know what to do with that
         house.state.redis.hset(house.state.keys("u1").pending("u1"), COURSES[0], pending)
     assert house.fast.app.requests == 2
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "popular"])
+async def test_an_experiment_that_starts_or_ends_meanwhile_counts_as_by_the_ordinary_way(
+    house: House, strategy: Strategy
+) -> None:
+    house.state.redis.zadd(house.state.keys("u1").dirty, {"u1": 1.0})
+    arms = tuple(Arm(name=f"arm{i}", strategy=strategy, share=0.5) for i in range(2))
+    record = ExperimentStarted(name="both", salt="s", arms=arms)
+    without = house.control.state
+    running = replace(without, experiment=Experiment(record, epoch=7, started_ms=0))
+    for before, after in ((running, without), (without, running)):
+        answers = set()
+        for served in (house.fast, house.ordinary):
+            house.control.state = before
+            waiting = asyncio.create_task(served.answer(usual(query=AFTER.format(150, 300))))
+            await asyncio.sleep(0.1)
+            house.control.state = after
+            answers.add(tuple(re.findall(rb'"(?:strategy|experiment|arm)":[^,}]*', await waiting)))
+        assert len(answers) == 1
