@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -130,18 +129,25 @@ def is_passing(error: RedisError) -> bool:
     return not isinstance(error, ResponseError) or (error.status_code or str(error)).startswith(_PASSING)
 
 
-async def patiently(call: Callable[[], Awaitable[T]], for_s: float = float("inf")) -> T:
-    """Await `call()` until Redis answers; raise what repeating can't mend, or what still fails after `for_s`."""
-    delay_s, end_s = 0.05, time.monotonic() + for_s
-    while True:
-        try:
-            return await call()
-        except RedisError as error:
-            if not is_passing(error) or time.monotonic() > end_s:
-                raise
-            logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
-        await asyncio.sleep(delay_s)
-        delay_s = min(delay_s * 2, 1.0)
+async def patiently(call: Callable[[], Awaitable[T]], for_s: float | None = None) -> T:
+    """Await `call()` until Redis answers; raise what repeating can't mend.
+
+    After `for_s` RedisTimeoutError, also amid a call: one to a server that hangs takes several times TIMEOUT_S.
+    """
+    delay_s = 0.05
+    try:
+        async with asyncio.timeout(for_s):
+            while True:
+                try:
+                    return await call()
+                except RedisError as error:
+                    if not is_passing(error):
+                        raise
+                    logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, 1.0)
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer of Redis within {for_s} s") from None
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -1,5 +1,7 @@
 """Activity: weak signals that are joined into soft state and mark learners dirty."""
 
+import asyncio
+import logging
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +10,10 @@ from pathlib import Path
 from typing import Final, cast
 
 from aiokafka import AIOKafkaProducer
+from redis.exceptions import RedisError
 
 from adapters.records import Record
-from adapters.redis import Client, Script
+from adapters.redis import Client, Script, is_passing
 from schemas.activity import (
     CLICKED,
     MAX_COURSES,
@@ -27,7 +30,10 @@ from stream.dead_letters import DeadRecord, sort_out, write_dead_letters
 from stream.halves import breaking, by_halves, sent
 from stream.marks import weak_score
 from stream.quarantine import Quarantine
+from stream.shards import PATIENCE_S
 from stream.view import ShardView
+
+logger: Final = logging.getLogger(__name__)
 
 _ACTIVITY: Final = Script(Path(__file__).with_name("activity.lua"))
 _OFFSET: Final = struct.Struct(">Q")
@@ -86,11 +92,21 @@ def _call(view: ShardView, updates: dict[str, ActivityUpdate]) -> tuple[list[str
     return declared, args
 
 
-async def merge_activity(client: Client, view: ShardView, updates: dict[str, ActivityUpdate]) -> None:
-    """Join one shard's updates; a shard that is another's takes none. Raises PoisonError if they break the code."""
+async def merge_activity(client: Client, view: ShardView, updates: dict[str, ActivityUpdate]) -> bool:
+    """Join one shard's updates; False if its server is away: they are let go. A shard that is another's takes none.
+
+    Raises PoisonError if they break the code.
+    """
     with breaking():
         declared, args = _call(view, updates)
-    await sent(lambda: _ACTIVITY.run(client, declared, args))
+    try:
+        await sent(lambda: _ACTIVITY.run(client, declared, args), PATIENCE_S)
+    except RedisError as error:
+        if not is_passing(error):
+            raise
+        logger.warning("activity of shard %d is let go: %s", view.keys.shard, error)
+        return False
+    return True
 
 
 def _halves(records: Sequence[Record]) -> Sequence[Sequence[Record]]:
@@ -107,7 +123,7 @@ async def take_activity(
     quarantine: Quarantine,
     joined_in: Callable[[Mapping[str, ActivityUpdate]], None],
 ) -> None:
-    """Join a batch of the topic; that of shards which are not open yet is let go: it is soft.
+    """Join a batch of the topic; that of shards which are not open yet, or whose server is away, is let go: it is soft.
 
     `joined_in` is told what learners did, shard by shard.
     """
@@ -117,9 +133,10 @@ async def take_activity(
             joined, dead = join_activity(part, control)
         if dead:
             await write_dead_letters(producer, dead)
-        for partition, updates in joined.items():
-            if partition in views:
-                await merge_activity(client, views[partition], updates)
+        parts = [(views[partition], updates) for partition, updates in joined.items() if partition in views]
+        taken = await asyncio.gather(*(merge_activity(client, view, updates) for view, updates in parts))
+        for (_, updates), is_taken in zip(parts, taken, strict=True):
+            if is_taken:
                 joined_in(updates)
         quarantine.odds.worked(len(part) - len(dead))
 

@@ -41,8 +41,9 @@ class Aside:
         return self._until.get(_place(one), 0.0) > time.monotonic()
 
     def number(self, view: ShardView) -> int:
-        """Return how many learners of a shard were put aside."""
-        return sum(prefix == view.keys.prefix for prefix, _ in self._until)
+        """Return how many learners of a shard are to be let be."""
+        now = time.monotonic()
+        return sum(prefix == view.keys.prefix and until > now for (prefix, _), until in self._until.items())
 
 
 def _place(one: Marked) -> tuple[str, str]:

@@ -54,7 +54,7 @@ def of_the_call(error: RedisError) -> bool:
     return type(error) is ResponseError and not is_passing(error) and said.startswith(_IN_A_SCRIPT)
 
 
-async def sent(call: Callable[[], Awaitable[T]], for_s: float = float("inf")) -> T:
+async def sent(call: Callable[[], Awaitable[T]], for_s: float | None = None) -> T:
     """Await a call of a script, patient with Redis for `for_s`. Raises PoisonError if what was asked breaks it."""
     try:
         return await patiently(call, for_s)

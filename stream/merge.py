@@ -213,7 +213,7 @@ async def merge_span(
     control: ControlState,
     wanted: Wanted = Wanted.NOTHING,
     dead: Callable[[Sequence[DeadRecord]], Awaitable[None]] | None = None,
-    for_s: float = float("inf"),
+    for_s: float | None = None,
     unseen: bool = False,
 ) -> tuple[Run, MergeAnswer]:
     """Join a span and merge it, patient with Redis for `for_s`; `dead` is awaited before with what is no event.

@@ -1,6 +1,7 @@
 -- Publishes the lists of learners of one shard, each only if it is no older than what stands there.
 -- KEYS  1 meta, 2 dirty; then for each learner: history, list, embedding
--- ARGV  1 nonce; then for each learner: user, version (4 x u64, as at offset 1 of a packed list), list, embedding
+-- ARGV  1 nonce, 2 now (ms); then for each learner: user, version (4 x u64, as at offset 1 of a packed list), list,
+--       embedding
 --       an empty list: the learner has nothing of his own, what stood there goes
 -- Says on the channel cs:changed whose list was replaced; without a listener that costs nothing.
 -- Answers one digit a learner: 1 published, 0 refused; or "" if the shard is another's.
@@ -29,10 +30,10 @@ end
 local meta = redis.call("HMGET", KEYS[1], "nonce", "status")
 if meta[1] ~= ARGV[1] or meta[2] == "retired" then return "" end
 local answer, changed = {}, {}
-for i = 0, (#ARGV - 1) / 4 - 1 do
+for i = 0, (#ARGV - 2) / 4 - 1 do
   local history, list, embedding = KEYS[3 + i * 3], KEYS[4 + i * 3], KEYS[5 + i * 3]
-  local user, version = ARGV[2 + i * 4], ARGV[3 + i * 4]
-  local packed, vector = ARGV[4 + i * 4], ARGV[5 + i * 4]
+  local user, version = ARGV[3 + i * 4], ARGV[4 + i * 4]
+  local packed, vector = ARGV[5 + i * 4], ARGV[6 + i * 4]
   local header = redis.call("HGET", history, "")
   local stood = redis.call("GETRANGE", list, 1, 32)
   if #stood < 32 then stood = ZEROS end
@@ -47,6 +48,9 @@ for i = 0, (#ARGV - 1) / 4 - 1 do
   end
   if not header or (state == sub(header, 1, 16) and (accepted or version == stood)) then
     redis.call("ZREM", KEYS[2], user)
+  elseif accepted then
+    -- Of an older state than the learner's, where a newer list went meanwhile and the mark with it: to be made anew.
+    redis.call("ZADD", KEYS[2], "NX", ARGV[2], user)
   end
   answer[#answer + 1] = accepted and "1" or "0"
   if accepted then changed[#changed + 1] = user end

@@ -5,19 +5,21 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from adapters.redis import Client, Command, Script, ask_all, pairs_of, patiently, server_of
-from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
 from schemas.meta import Status
 from stream.aside import Aside
 from stream.lists import Marked, compute
 from stream.marks import marked_ms
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
+from stream.sweep import Sweep
 from stream.view import ShardView
 
 logger: Final = logging.getLogger(__name__)
@@ -25,16 +27,13 @@ logger: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PUBLISH: Final = Script(Path(__file__).with_name("publish.lua"))
-_PATIENCE_S: Final = 15.0
-OLDEST_SHARE: Final = 0.1
-"""Share of a round for the oldest marks: the busy starve nobody."""
-
-
-DRAWN_SHARE: Final = 0.1
-"""Share that is drawn: whose mark is renewed again and again is neither among the newest for long nor ever old."""
-
+_PATIENCE_S: Final = 5.0
+SHARE: Final = 0.1
+"""Of a round, for the oldest marks, so that the busy starve nobody; and as many that are drawn: whose mark is renewed
+again and again is neither among the newest for long nor ever old."""
 LEAST_BATCH: Final = 4
-"""The oldest, one that is drawn, and the newest."""
+"""The oldest, one that is drawn, and the two newest."""
+_DEEPER: Final = 4
 
 BEHIND_S: Final = 2.0
 """Pause after a round that published nothing while the live model can't be loaded."""
@@ -47,6 +46,37 @@ class _Marks(NamedTuple):
 
     scores: dict[Marked, float]
     are_all: bool
+
+
+class _Others(NamedTuple):
+    """Marks of a shard that has too many for a round."""
+
+    oldest: Pairs
+    drawn: Pairs
+
+
+def _share(size: int) -> int:
+    return max(1, int(size * SHARE))
+
+
+def _chosen(
+    view: ShardView, size: int, others: _Others | None, newest: Pairs, let_be: Callable[[Marked], bool]
+) -> _Marks:
+    """Return the first `size` of the marks of who is not to be let be; without others these are all."""
+
+    def kept(pairs: Pairs) -> list[tuple[Marked, float]]:
+        marks = [(Marked(view, user.decode()), float(score)) for user, score in pairs]
+        return [(one, score) for one, score in marks if not let_be(one)]
+
+    if others is None:
+        found = kept(newest)
+        return _Marks(dict(found[:size]), len(found) <= size)
+    first = dict([*kept(others.oldest)[: _share(size)], *kept(others.drawn), *kept(newest)])
+    return _Marks(dict(list(first.items())[:size]), False)
+
+
+def _joined(parts: Iterable[list[T]]) -> list[T]:
+    return [one for part in parts for one in part]
 
 
 class Refreshed(NamedTuple):
@@ -66,19 +96,18 @@ async def read(client: Client, learners: Sequence[Marked]) -> list[Any]:
     return await ask_all(client, [("HGETALL", key) for key in hashes])
 
 
-async def _soon(call: Callable[[], Awaitable[T]]) -> T:
-    """Await what Redis answers for a shard; TimeoutError if its server is away for long."""
-    async with asyncio.timeout(_PATIENCE_S):
-        return await patiently(call)
-
-
-async def _unless_away(work: Callable[[], Awaitable[bool]]) -> bool:
-    """Await work on a shard; one whose server is away must not hold up the others: its marks stay."""
+async def _unless_away(work: Callable[[], Awaitable[bool]]) -> bool | None:
+    """Await work on shards of one server; None if it is away: it must not hold up the others, and its marks stay."""
     try:
         return await work()
-    except TimeoutError:
-        logger.warning("a shard's server did not answer within %.0f s", _PATIENCE_S)
-        return False
+    except RedisTimeoutError:
+        logger.warning("shards wait for their server, which did not answer within %.0f s", _PATIENCE_S)
+        return None
+
+
+async def _soon(call: Callable[[], Awaitable[T]]) -> T:
+    """Await what Redis answers; RedisTimeoutError if its server is away for long."""
+    return await patiently(call, _PATIENCE_S)
 
 
 class Refresher:
@@ -93,6 +122,7 @@ class Refresher:
         self.rounds = 0
         """How often lists were computed or looked for: it grows as long as the thread and the loop are alive."""
         self._aside = Aside()
+        self.sweep = Sweep(client, _PATIENCE_S, self.refresh).step
         # One thread: computing holds the interpreter most of the time, and a second one would only slow the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="refresh")
         self.observe_freshness: Callable[[float], None] = lambda _seconds: None
@@ -101,118 +131,98 @@ class Refresher:
         """Say that a learner was marked or that what lists are made with has changed."""
         self._wake.set()
 
-    async def refresh(self, learners: Sequence[Marked], serving: Serving) -> int:
-        """Compute and publish the lists of learners of shards on one server; return how many were published.
+    async def refresh(self, learners: Sequence[Marked], serving: Serving) -> list[Marked]:
+        """Compute and publish the lists of learners of shards on one server; return whose were published.
 
-        While one batch is computed, the one before is published and the next one read.
+        While one batch is computed, others are published and read.
         """
-        own = [one for one in learners if not serving.waits(one.user_id)]
-        batches = [own[first : first + self._batch] for first in range(0, len(own), self._batch)]
-        return sum(await asyncio.gather(*(self._refresh_batch(batch, serving) for batch in batches)))
+        batches = [learners[first : first + self._batch] for first in range(0, len(learners), self._batch)]
+        return _joined(await asyncio.gather(*(self._refresh_batch(batch, serving) for batch in batches)))
 
-    async def _refresh_batch(self, batch: Sequence[Marked], serving: Serving) -> int:
+    async def _refresh_batch(self, batch: Sequence[Marked], serving: Serving) -> list[Marked]:
         answers = await _soon(lambda: read(self._client, batch))
         work = functools.partial(compute, serving, batch, answers, self._limit)
         found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         self.rounds += 1
         self._aside.note(found)
+        await self._mark([one for one, _ in found.broken])
         parts: dict[ShardView, list[bytes | str]] = {}
         for one, args in found.made:
             parts.setdefault(one.view, []).extend(args)
-        return sum(await asyncio.gather(*(self._publish(view, args) for view, args in parts.items())))
+        return _joined(await asyncio.gather(*(self._publish(view, args) for view, args in parts.items())))
 
-    async def _publish(self, view: ShardView, args: Sequence[bytes | str]) -> int:
-        """Publish lists of learners of one shard, four arguments each; return how many."""
+    async def _mark(self, learners: Sequence[Marked]) -> None:
+        """Mark learners that a sweep came to, unless they are: what could not be done is tried again."""
+        now_ms = int(time.time() * 1_000)
+        await self._ask([("ZADD", one.view.keys.dirty, "NX", now_ms, one.user_id) for one in learners])
+
+    async def _publish(self, view: ShardView, args: Sequence[bytes | str]) -> list[Marked]:
+        """Publish lists of learners of one shard, four arguments each; return whose were."""
         keys = view.keys
         declared = [keys.meta, keys.dirty]
-        for user_id in args[::4]:
-            declared += [keys.history(str(user_id)), keys.candidates(str(user_id)), keys.embedding(str(user_id))]
-        answer: bytes = await _soon(lambda: _PUBLISH.run(self._client, declared, [view.nonce, *args]))
-        return answer.count(b"1")
+        users = [str(user_id) for user_id in args[::4]]
+        for user_id in users:
+            declared += [keys.history(user_id), keys.candidates(user_id), keys.embedding(user_id)]
+        now_ms = int(time.time() * 1_000)
+        answer: bytes = await _soon(lambda: _PUBLISH.run(self._client, declared, [view.nonce, now_ms, *args]))
+        return [Marked(view, user_id) for user_id, digit in zip(users, answer.decode(), strict=False) if digit == "1"]
 
-    async def _marks(self, batches: Mapping[ShardView, int]) -> dict[ShardView, _Marks]:
-        """Return of each shard so many marks: the newest, and a share of the oldest and of any; none put aside."""
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        return await _soon(lambda: ask_all(self._client, commands)) if commands else []
+
+    async def _marks(self, batches: Mapping[ShardView, int], serving: Serving) -> dict[ShardView, _Marks]:
+        """Return of each shard so many marks: the newest, and a share of the oldest and of any; none to be let be.
+
+        Whoever is to be let be takes nobody's turn: where marks are many and too few are left, it is looked deeper.
+        """
+        found: dict[ShardView, _Marks] = {}
+        let_be = functools.partial(self._lets_be, serving)
         limits = {view: size + self._aside.number(view) for view, size in batches.items()}
+        while limits:
+            # One more than can be done, to see whether there are.
+            answers = await self._ask(
+                [("ZRANGE", v.keys.dirty, 0, limit, "REV", "WITHSCORES") for v, limit in limits.items()]
+            )
+            newest = dict(zip(limits, map(pairs_of, answers), strict=True))
+            beyond = {view: limit for view, limit in limits.items() if len(newest[view]) > limit}
+            others = await self._others(batches, beyond)
+            for view in limits:
+                found[view] = _chosen(view, batches[view], others.get(view), newest[view], let_be)
+            limits = {
+                view: _DEEPER * limit for view, limit in beyond.items() if len(found[view].scores) < batches[view]
+            }
+        return found
 
-        # One more than can be done, to see whether there are.
-        asked: list[Command] = [
-            ("ZRANGE", view.keys.dirty, 0, limit, "REV", "WITHSCORES") for view, limit in limits.items()
-        ]
-        answers = await _soon(lambda: ask_all(self._client, asked))
-        newest = {view: pairs_of(answer) for view, answer in zip(limits, answers, strict=True)}
-        beyond = {view: limit for view, limit in limits.items() if len(newest[view]) > limit}
-        others = await self._others(batches, beyond) if beyond else {}
-        return {view: self._chosen(view, size, others.get(view, []), newest[view]) for view, size in batches.items()}
+    def _lets_be(self, serving: Serving, one: Marked) -> bool:
+        """Whether a learner was put aside, or waits for the model of his arm."""
+        return self._aside.holds(one) or serving.waits(one.user_id)
 
     async def _others(
         self, batches: Mapping[ShardView, int], limits: Mapping[ShardView, int]
-    ) -> dict[ShardView, Pairs]:
-        """Return a share of the oldest marks of shards with too many, and a share of any."""
+    ) -> dict[ShardView, _Others]:
+        """Return the oldest marks of shards with too many, and some of any."""
         asked: list[Command] = []
         for view, limit in limits.items():
-            size = batches[view]
-            oldest, drawn = (max(1, int(size * share)) for share in (OLDEST_SHARE, DRAWN_SHARE))
-            asked.append(("ZRANGE", view.keys.dirty, 0, oldest - 1 + limit - size, "WITHSCORES"))
-            asked.append(("ZRANDMEMBER", view.keys.dirty, drawn, "WITHSCORES"))
-        pairs = [pairs_of(answer) for answer in await _soon(lambda: ask_all(self._client, asked))]
-        return {view: [*eldest, *lots] for view, eldest, lots in zip(limits, pairs[::2], pairs[1::2], strict=True)}
-
-    def _chosen(self, view: ShardView, size: int, others: Pairs, newest: Pairs) -> _Marks:
-        """Return the first `size` of these marks that are not put aside; without others these are all."""
-        scores = {Marked(view, user.decode()): float(score) for user, score in [*others, *newest]}
-        found = [(one, score) for one, score in scores.items() if not self._aside.holds(one)]
-        return _Marks(dict(found[:size]), not others and len(found) <= size)
+            share = _share(batches[view])
+            asked.append(("ZRANGE", view.keys.dirty, 0, share - 1 + limit - batches[view], "WITHSCORES"))
+            asked.append(("ZRANDMEMBER", view.keys.dirty, share, "WITHSCORES"))
+        pairs = list(map(pairs_of, await self._ask(asked)))
+        return {view: _Others(*both) for view, *both in zip(limits, pairs[::2], pairs[1::2], strict=True)}
 
     async def refresh_marked(self, batches: Mapping[ShardView, int], serving: Serving) -> Refreshed:
         """Refresh so many dirty learners of each of these shards, all on one server."""
-        found = await self._marks(batches)
+        found = await self._marks(batches, serving)
         scores = {one: score for marks in found.values() for one, score in marks.scores.items()}
-        published = await self.refresh(list(scores), serving) if scores else 0
+        published = await self.refresh(list(scores), serving)
         now_ms = time.time() * 1_000
-        for score in scores.values():
-            self.observe_freshness((now_ms - marked_ms(score)) / 1_000)
-        return Refreshed(published, frozenset(view for view, marks in found.items() if marks.are_all))
+        for one in published:
+            self.observe_freshness((now_ms - marked_ms(scores[one])) / 1_000)
+        return Refreshed(len(published), frozenset(view for view, marks in found.items() if marks.are_all))
 
     async def drain(self, view: ShardView, serving: Serving) -> None:
         """Refresh until no learner of the shard is dirty, or none can be published with this serving."""
         while (await self.refresh_marked({view: self._batch}, serving)).published:
             pass
-
-    async def sweep(self, view: ShardView, serving: Serving, stood: str, batch: int) -> str:
-        """Refresh one batch of all learners for new epochs, most recent first; return where the sweep stands.
-
-        `stood` is the shard's `sweep`; the answer equals it when there was nothing left to do.
-        """
-        epochs = serving.swept
-        cursor = stood.rpartition(" ")[2] if stood.startswith(epochs + " ") else "+inf"
-        if cursor == "-inf":
-            return stood
-        bound = cursor if cursor == "+inf" else f"({cursor}"
-        found: list[Any] = await _soon(
-            lambda: self._client.zrange(
-                view.keys.learners, bound, "-inf", desc=True, byscore=True, withscores=True, offset=0, num=batch
-            )
-        )
-        behind = await self._behind(view, [user.decode() for user, _ in found], serving)
-        if behind:
-            await self.refresh([Marked(view, user_id) for user_id in behind], serving)
-        stands = f"{epochs} {int(found[-1][1]) if len(found) == batch else '-inf'}"
-        await _soon(lambda: view.guarded(self._client, sweep=stands))
-        return stands
-
-    async def _behind(self, view: ShardView, users: Sequence[str], serving: Serving) -> list[str]:
-        """Return the learners whose list was made from other epochs than theirs."""
-
-        async def read() -> list[Any]:
-            pipeline = self._client.pipeline(transaction=False)
-            for user_id in users:
-                pipeline.getrange(view.keys.candidates(user_id), VERSION_AT, VERSION_AT + VERSION_BYTES - 1)
-            return list(await pipeline.execute())
-
-        versions = await _soon(read) if users else []
-        wanted = (pack_version(Version(*serving.of(user_id).epochs, -1, -1))[:16] for user_id in users)
-        pairs = zip(users, wanted, versions, strict=True)
-        return [user_id for user_id, current, version in pairs if version[:16] != current]
 
     async def _refresh_shards(self, shards: Sequence[Shard], serving: Serving, batch: int) -> bool:
         """Refresh a batch of each shard's marks; a shard that is building goes live once a batch held all of them.
@@ -241,8 +251,9 @@ class Refresher:
         for _ in shards:
             self._next_swept += 1
             shard = shards[self._next_swept % len(shards)]
-            stands = await self.sweep(shard.view, serving, shard.meta.sweep, batch)
-            if stands != shard.meta.sweep:
+            view, stood = shard.view, shard.meta.sweep
+            stands = await self.sweep(view, serving, stood, batch)
+            if stands != stood and shard.view is view:
                 shard.meta = shard.meta._replace(sweep=stands)
                 return True
         return False
@@ -256,8 +267,11 @@ class Refresher:
             servers.setdefault(server_of(self._client, shard.view.keys.meta), []).append(shard)
         rounds = (functools.partial(self._refresh_shards, group, serving, each) for group in servers.values())
         done = await asyncio.gather(*map(_unless_away, rounds))
+        reached = [
+            shard for group, did in zip(servers.values(), done, strict=True) if did is not None for shard in group
+        ]
         batch = self._batch // 4 if any(done) else self._batch
-        return await _unless_away(functools.partial(self._sweep_next, shards, serving, batch)) or any(done)
+        return bool(await _unless_away(functools.partial(self._sweep_next, reached, serving, batch))) or any(done)
 
     async def run(self, shards: Callable[[], Sequence[Shard]], room: ServingRoom) -> None:
         """Refresh for ever; without anything to do, wait until woken, and look again every half second."""
@@ -268,7 +282,7 @@ class Refresher:
                 continue
             if not (room.current or room.is_model_due()):
                 for shard in shards():
-                    with contextlib.suppress(TimeoutError):
+                    with contextlib.suppress(RedisTimeoutError):
                         await self.go_live(shard)
             if room.is_behind:  # lists of the live model can't be replaced: do not compute in vain all the time
                 await asyncio.sleep(BEHIND_S)

@@ -37,10 +37,10 @@ logger: Final = logging.getLogger(__name__)
 
 BACKLOG: Final = 2_000
 """Records of a shard that a filler merges sooner than the agent would: it first has to connect, but is much faster."""
-PATIENCE_S: Final = 2.0
-"""The agent waits so long for a server that is away; then its shards wait alone, and those of others go on."""
-
-
+PATIENCE_S: Final = 3.0
+"""The agents wait so long for a server that is away or hangs; then its shards wait alone, and those of others go on."""
+CHECK_S: Final = 2.0
+"""A check is answered within so long."""
 MISSED: Final = 3
 """A server that does not answer so many checks in a row is away; one alone may be this machine's own haste."""
 
@@ -185,7 +185,7 @@ class ShardOwner:
                 return
 
     async def _merge(
-        self, shard: Shard, view: ShardView, span: Span, wanted: Wanted = Wanted.NOTHING, for_s: float = float("inf")
+        self, shard: Shard, view: ShardView, span: Span, wanted: Wanted = Wanted.NOTHING, for_s: float | None = None
     ) -> None:
         """Merge a span; a record in it that breaks the code is quarantined. Raises StateChangedError."""
 
@@ -244,6 +244,8 @@ class ShardOwner:
             view = shard.view
             chunk = JOINED if shard.phase == Phase.FILLING else CHUNK
             async for span in read_spans(reader, partition, shard.applied + 1, end, chunk):
+                if not self._owns(shard):
+                    break
                 await self._merge(shard, view, span)
         return end
 
@@ -297,9 +299,9 @@ class ShardOwner:
         await asyncio.gather(*(self._client.set(key, b"", xx=True) for key in keys))
 
     async def _check_shard(self, shard: Shard, ends: dict[int, int], patience_s: float, log: str) -> None:
-        now, known = asyncio.get_running_loop().time(), shard.applied
+        now, known, before = asyncio.get_running_loop().time(), shard.applied, shard.meta
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(CHECK_S):
                 meta = await read_meta(self._client, shard.view.keys)
         except (RedisError, TimeoutError) as error:
             shard.missed += 1
@@ -310,6 +312,7 @@ class ShardOwner:
         end = ends.get(shard.partition, known + 1)
         findings = {
             "state lost": meta is None or meta.nonce != shard.view.nonce or meta.applied < known,
+            "closed again": meta is not None and before.status == Status.LIVE != meta.status,
             "log made anew": bool(log and shard.log and log != shard.log),
             "off the end": end != known + 1 and now - shard.advanced_at > patience_s,
             "far behind": end - known > BACKLOG,
@@ -317,6 +320,8 @@ class ShardOwner:
         if why := next((finding for finding, holds in findings.items() if holds), ""):
             logger.warning("shard %d: %s; filling it", shard.partition, why)
             self.refill(shard)
+        elif meta and shard.meta is before:
+            shard.meta = before._replace(sweep=meta.sweep)  # it may have gone back by as much as a server lost
 
     def _wait_for(self, shard: Shard, error: RedisError | TimeoutError) -> None:
         """Leave a shard whose server is away to its filler, which waits; raise an error that is no absence."""

@@ -240,17 +240,23 @@ async def test_a_live_shard_far_behind_is_filled_and_its_lists_are_refreshed_mea
     assert set(users) <= await house.learners()
 
 
+async def _refuse(*_: Any, **__: Any) -> None:
+    raise RedisConnectionError("the node is away")
+
+
+async def _hang(*_: Any, **__: Any) -> None:
+    await asyncio.sleep(1)
+    raise RedisConnectionError("the node did not answer")
+
+
+@pytest.mark.parametrize("answer", [_refuse, _hang])
 async def test_a_shard_whose_server_is_away_is_left_to_its_filler_and_the_agent_goes_on(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     records = await house.append(*users_of("away", 3))
-
-    async def refuse(*_: Any, **__: Any) -> None:
-        raise RedisConnectionError("the node is away")
-
     with monkeypatch.context() as patch:
         patch.setattr(shards, "PATIENCE_S", 0.1)
-        patch.setattr(house.client, "evalsha", refuse)
+        patch.setattr(house.client, "evalsha", answer)
         await house.owner.take(records)
         assert house.shard.phase == Phase.FILLING and house.flow.pauses == 2
         await asyncio.sleep(0.2)
@@ -262,12 +268,9 @@ async def test_a_shard_whose_server_is_away_is_left_to_its_filler_and_the_agent_
 async def test_one_check_that_is_not_answered_in_time_closes_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hang(*_: Any) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(shards, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(shards, "CHECK_S", 0.05)
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "read_meta", hang)
+        patch.setattr(shards, "read_meta", _hang)
         for phase in (Phase.OPEN, Phase.OPEN, Phase.FILLING):
             await house.owner.check({}, 60.0)
             assert house.shard.phase == phase

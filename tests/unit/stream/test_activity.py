@@ -1,20 +1,27 @@
 """Activity on a real server: soft state that is joined like the rest, whatever is redelivered, late or erased."""
 
+import asyncio
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from adapters.kafka import shard_of
 from adapters.redis import Client
 from schemas.activity import MAX_COURSES, MAX_SEARCHES, TTL_S, unpack_moment, unpack_searches
+from schemas.control import ControlState
 from schemas.events import ActivityEvent, Clicked, Enrolled, Erased, Searched, Shown, Viewed, encode_event
 from schemas.keys import ShardKeys
 from schemas.meta import HEADER_FIELD, Status, unpack_header
 from schemas.topics import ACTIVITY
-from stream.activity import join_activity, merge_activity
+from stream import activity
+from stream.activity import join_activity, merge_activity, take_activity
+from stream.quarantine import Quarantine
 from stream.view import ShardView, open_shard
 from tests.reference import Logged
 from tests.shard_state import CONTROL, contents, merge, read_scores
@@ -58,6 +65,33 @@ async def take(client: Client, view: ShardView, events: Sequence[ActivityEvent],
     joined, dead = join_activity(records, CONTROL)
     assert not dead
     await merge_activity(client, view, joined[0])
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_what_a_server_that_is_away_cannot_take_holds_up_no_other_shard(
+    client: Client, view: ShardView, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    away, _ = await open_shard(client, ShardKeys(1, 0), 0)
+    run = client.evalsha
+
+    async def evalsha(sha: str, num_keys: int, *keys_and_args: Any) -> Any:
+        if keys_and_args[0] != away.keys.meta:
+            return await run(sha, num_keys, *keys_and_args)
+        if hangs:
+            await asyncio.Event().wait()
+        raise RedisConnectionError("the node is away")
+
+    monkeypatch.setattr(client, "evalsha", evalsha)
+    monkeypatch.setattr(activity, "PATIENCE_S", 0.1)
+    users = [next(f"u{i}" for i in range(99) if shard_of(f"u{i}", 2) == shard) for shard in (0, 1)]
+    records = [
+        dataclasses.replace(record_of(viewed("c1", 5, user), 0), partition=shard) for shard, user in enumerate(users)
+    ]
+    control, unused = ControlState(partitions=2), cast(Any, None)
+    quarantine, told = Quarantine(client, unused, control), list[str]()
+    await take_activity(client, unused, control, {0: view, 1: away}, records, quarantine, told.extend)
+    assert await read(client, users[0]) == {"v:c1": 5}
+    assert told == users[:1]
 
 
 async def read(client: Client, user_id: str = "u") -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """A merge whose answer was lost on the way: it happened, is sent again, and changes nothing more."""
 
+import asyncio
 import time
 from functools import partial
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis import Client, patiently
 from schemas.keys import ShardKeys
@@ -57,5 +58,10 @@ async def test_a_merge_is_repeated_safely_when_its_answer_was_lost(
 async def test_patience_ends_when_it_is_told_to(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     view, _ = await open_shard(client, KEYS, 0)
     lose_answers(client, monkeypatch, 10_000)
-    with pytest.raises(RedisError, match="cut after"):
+    with pytest.raises(RedisTimeoutError, match=r"0\.2 s"):
         await patiently(lambda: merge_run(client, view, run_of(LOG, 0, 9)), for_s=0.2)
+
+
+async def test_patience_ends_amid_a_call_that_hangs() -> None:
+    with pytest.raises(RedisTimeoutError):
+        await patiently(asyncio.Event().wait, for_s=0.05)

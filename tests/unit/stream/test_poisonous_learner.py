@@ -49,6 +49,14 @@ async def test_only_their_own_lists_stand_still(
     assert (await refresher.refresh_marked({view: 8}, serving())).published == 1, "who is put aside takes nobody's turn"
 
 
+@pytest.mark.usefixtures("planted")
+async def test_a_sweep_that_comes_to_one_leaves_a_mark(client: Client, view: ShardView, log: Log) -> None:
+    await log.append(enrolled("good", "c00"), enrolled("bad", COURSE))
+    await client.delete(view.keys.dirty)
+    await Refresher(client, 5, 8).sweep(view, serving(6, 3), "", 8)
+    assert await listed(client, "good") and await marks(client) == {"bad"}
+
+
 async def test_who_was_put_aside_is_tried_again(
     client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ from tests.shard_state import contents, read_scores
 KEYS = ShardKeys(0, 0)
 PUBLISH = Script(Path(str(stream.__file__)).with_name("publish.lua"))
 NOTHING = Version(-1, -1, -1, -1)
+NOW_MS = 1_750_000_000_000
 VECTOR = pack_embedding(7, [0.5, -2.0])
 
 
@@ -54,7 +55,7 @@ class Offer(NamedTuple):
 
 async def publish(client: Client, view: ShardView, *offers: Offer) -> str:
     keys = [KEYS.meta, KEYS.dirty]
-    args: list[bytes | str | int] = [view.nonce]
+    args: list[bytes | str | int] = [view.nonce, NOW_MS]
     for offer in offers:
         keys += [KEYS.history(offer.user_id), KEYS.candidates(offer.user_id), KEYS.embedding(offer.user_id)]
         args += offer.arguments

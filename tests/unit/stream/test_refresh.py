@@ -15,12 +15,15 @@ from schemas.embedding import unpack_embedding
 from schemas.events import Erased, Feedback
 from stream import lists
 from stream.activity import ActivityUpdate, merge_activity
+from stream.arms import Split
 from stream.lists import Marked, learner_from
 from stream.marks import BEHIND_MS
-from stream.refresh import DRAWN_SHARE, OLDEST_SHARE, Refresher
+from stream.refresh import SHARE, Refresher, read
+from stream.serving import Serving
 from stream.view import ShardView
 from tests.served import CATALOGUE, KEYS, Log, enrolled, listed, marks, serving, watched
 from tests.shard_state import read_scores
+from tests.unit.stream.test_arms_sweep import split_between
 
 
 async def test_the_newest_marks_go_first_and_a_share_of_the_oldest(client: Client, view: ShardView, log: Log) -> None:
@@ -28,7 +31,7 @@ async def test_the_newest_marks_go_first_and_a_share_of_the_oldest(client: Clien
     await log.append(*(enrolled(user, "c00") for user in users))
     await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(users)})
     await Refresher(client, 5, 20).refresh_marked({view: 20}, serving())
-    oldest, newest = users[: int(20 * OLDEST_SHARE)], users[60 - 20 + int(20 * OLDEST_SHARE) + int(20 * DRAWN_SHARE) :]
+    oldest, newest = users[: int(20 * SHARE)], users[60 - 20 + 2 * int(20 * SHARE) :]
     assert (len(oldest), len(newest)) == (2, 16)
     found = {user for user in users if await listed(client, user)}
     assert {*oldest, *newest} <= found
@@ -81,6 +84,53 @@ async def test_what_a_weak_signal_marked_waits_behind_hard_events(client: Client
     assert await listed(client, "student") is not None
     assert len(seen) > 1
     assert max(seen) < BEHIND_MS / 1_000, "how long a view waited is measured from when it was set"
+
+
+async def test_whoever_is_let_be_takes_nobody_s_turn(client: Client, view: ShardView, log: Log) -> None:
+    """Those of an arm whose model is not loaded have the newest marks and the oldest ones."""
+    split = split_between(7)
+    names = [f"n{i}" for i in range(400)]
+    waiting = [name for name in names if split.model_of(name)][:100]
+    others = [name for name in names if not split.model_of(name)][:100]
+    await log.append(*(enrolled(user, "c00") for user in [*waiting, *others]))
+    await client.zadd(KEYS.dirty, {user: 2e12 + i for i, user in enumerate(waiting[:60])})
+    await client.zadd(KEYS.dirty, {user: 1e12 + i for i, user in enumerate(others)})
+    await client.zadd(KEYS.dirty, {user: 1e11 + i for i, user in enumerate(waiting[60:])})
+    refresher, seen = Refresher(client, 5, 20), list[float]()
+    refresher.observe_freshness = seen.append
+    for _ in range(8):  # five rounds, but for those drawn twice
+        await refresher.refresh_marked({view: 20}, Serving(watched(), 8, 3, Split(split.experiment)))
+    assert await marks(client) == set(waiting)
+    await client.delete(KEYS.dirty)
+    await client.zadd(KEYS.dirty, dict.fromkeys(others[:5], 2e12))
+    assert not (await refresher.refresh_marked({view: 20}, serving(model_epoch=4))).published
+    assert len(seen) == len(others), "only of lists that were published"
+
+
+async def test_who_was_put_aside_once_leaves_the_newest_their_share(client: Client, view: ShardView, log: Log) -> None:
+    users = [f"u{i:02d}" for i in range(60)]
+    await log.append(*(enrolled(user, "c00") for user in users))
+    refresher = Refresher(client, 5, 20)
+    for gone in range(20):
+        refresher._aside._until[KEYS.prefix, f"gone{gone}"] = 0.0
+    await client.zadd(KEYS.dirty, {user: place for place, user in enumerate(users)})
+    await refresher.refresh_marked({view: 20}, serving())
+    assert not {*users[:2], *users[-16:]} & await marks(client)
+    assert refresher._aside.number(view) == 0
+
+
+async def test_a_list_of_an_older_state_is_made_anew(client: Client, view: ShardView, log: Log) -> None:
+    """A batch left over has read a learner; meanwhile there is nothing left to list, so list and mark go."""
+    refresher = Refresher(client, 5, 8)
+    await log.append(Feedback(event_id="f1", user_id="u", course_id="c02", occurred_at=6, value="useful"))
+    left_over = lists.compute(serving(), [Marked(view, "u")], await read(client, [Marked(view, "u")]), 5)
+    await refresher.drain(view, serving())
+    await log.append(Feedback(event_id="f2", user_id="u", course_id="c02", occurred_at=7, value="none"))
+    await refresher.drain(view, serving())
+    assert await listed(client, "u") is None and await marks(client) == set()
+    await refresher._publish(view, left_over.made[0][1])
+    await refresher.drain(view, serving())
+    assert await listed(client, "u") is None and await marks(client) == set()
 
 
 async def test_a_list_holds_nothing_that_was_taken_and_names_what_caused_it(

@@ -1,0 +1,85 @@
+"""The sweep: after a new model or catalogue all learners' lists are made anew, who was active last first."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from adapters.redis import Client, Script, ask_all, patiently
+from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
+from stream.lists import Marked
+from stream.serving import Serving
+from stream.view import ShardView
+
+
+class _ForgottenError(Exception):
+    """The server was started since it was asked last, so what it was told just before may be lost."""
+
+
+class _MoveOn(Script):
+    """A script that no other process knows: who does not know it was started anew, or took another's place."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(__file__).with_name("sweep.lua"))
+        self._set_source(f"-- {secrets.token_hex(16)}\n{self._source}")
+
+    def _not_known(self) -> None:
+        raise _ForgottenError
+
+    async def make_known(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
+        """Run the script on a server that may not know it."""
+        return await client.eval(self._source, len(keys), *keys, *args)
+
+
+class Sweep:
+    """Goes through the learners of shards, batch by batch; where it stands is noted in the shard's meta."""
+
+    def __init__(
+        self, client: Client, patience_s: float, refresh: Callable[[Sequence[Marked], Serving], Awaitable[Any]]
+    ) -> None:
+        self._client = client
+        self._patience_s = patience_s
+        self._refresh = refresh
+        self._move_on: Final = _MoveOn()
+
+    async def step(self, view: ShardView, serving: Serving, stood: str, batch: int) -> str:
+        """Refresh one batch of all learners for new epochs, most recent first; return where the sweep stands.
+
+        `stood` is the shard's `sweep`; the answer equals it when there was nothing left to do. Raises RedisError.
+        """
+        epochs = serving.swept
+        cursor = stood.rpartition(" ")[2] if stood.startswith(epochs + " ") else "+inf"
+        if cursor == "-inf":
+            return stood
+        bound = cursor if cursor == "+inf" else f"({cursor}"
+        found: list[Any] = await self._soon(
+            lambda: self._client.zrange(
+                view.keys.learners, bound, "-inf", desc=True, byscore=True, withscores=True, offset=0, num=batch
+            )
+        )
+        behind = await self._behind(view, [user.decode() for user, _ in found], serving)
+        if behind:
+            await self._refresh([Marked(view, user_id) for user_id in behind], serving)
+        stands = f"{epochs} {int(found[-1][1]) if len(found) == batch else '-inf'}"
+        keys = [view.keys.meta]
+        try:
+            answer = await self._soon(lambda: self._move_on.run(self._client, keys, [view.nonce, stood, stands]))
+        except _ForgottenError:  # the lists just published may be lost: once more
+            args = [view.nonce, stood, stood]
+            answer = await self._soon(lambda: self._move_on.make_known(self._client, keys, args))
+            return await self.step(view, serving, answer.decode(), batch)
+        return str(answer.decode())
+
+    async def _behind(self, view: ShardView, users: Sequence[str], serving: Serving) -> list[str]:
+        """Return the learners whose list was made from other epochs than theirs, and is to be made now."""
+        users = [user_id for user_id in users if not serving.waits(user_id)]
+        asked = [
+            ("GETRANGE", view.keys.candidates(user_id), VERSION_AT, VERSION_AT + VERSION_BYTES - 1) for user_id in users
+        ]
+        versions = await self._soon(lambda: ask_all(self._client, asked)) if users else []
+        wanted = (pack_version(Version(*serving.of(user_id).epochs, -1, -1))[:16] for user_id in users)
+        pairs = zip(users, wanted, versions, strict=True)
+        return [user_id for user_id, current, version in pairs if version[:16] != current]
+
+    async def _soon(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        return await patiently(call, self._patience_s)
