@@ -139,8 +139,8 @@ def growth(
 ) -> None:
     """Measure what grows with learners and courses: bytes of Redis, and CPU of lists, a start, a fit and a search.
 
-    Learners have ten courses each. The defaults take ten minutes. A million learners and 200,000 courses need 8 GB and
-    two hours, most of them for the item-item weights, which --no-fit leaves out.
+    Learners have ten courses each. The defaults take four minutes. A million learners and 200,000 courses need 8 GB and
+    three quarters of an hour, half of it for the item-item weights, which --no-fit leaves out.
     """
     from bench.growth import measure
 
