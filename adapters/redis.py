@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -206,13 +207,13 @@ Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 
 
 class Script:
-    """A Lua script beside the module that uses it. Every key it touches is declared."""
+    """A Lua script beside the module that uses it. Every key it touches is declared.
 
-    def __init__(self, path: Path) -> None:
-        self._set_source(path.read_text())
+    `is_own`: no other process knows it, so a server that does not was started anew, or took another's place.
+    """
 
-    def _set_source(self, source: str) -> None:
-        self._source = source
+    def __init__(self, path: Path, is_own: bool = False) -> None:
+        self._source = (f"-- {secrets.token_hex(16)}\n" if is_own else "") + path.read_text()
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     @property
@@ -237,7 +238,11 @@ class Script:
             return await client.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             self._not_known()
-            return await client.eval(self._source, len(keys), *keys, *args)
+            return await self.run_anew(client, keys, args)
+
+    async def run_anew(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
+        """Run the script on a server that may not know it; then it does."""
+        return await client.eval(self._source, len(keys), *keys, *args)
 
     def _not_known(self) -> None:
         """Take note that the server did not know the script."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,8 +57,7 @@ class OwnScript(ReadScript):
     """
 
     def __init__(self, path: Path, forgotten: Callable[[], None]) -> None:
-        super().__init__(path)
-        self._set_source(f"-- {secrets.token_hex(16)}\n{self._source}")
+        super().__init__(path, is_own=True)
         self._forgotten = forgotten
 
     async def load(self, client: Client) -> None:

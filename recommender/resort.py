@@ -177,7 +177,6 @@ def explore(chosen: Sequence[Candidate], rest: Iterable[Candidate], draw: int) -
 def give_away(last: Sequence[T], new: Sequence[T], draw: int) -> list[T]:
     """Return the last places once new courses, of these places or behind them, have as many as they fill."""
     places = min(len(last), len(new))
-    first = draw % len(new) if new else 0
-    picked = [*new[: max(first + places - len(new), 0)], *new[first : first + places]]  # around the end, in their order
+    picked = [new[at] for at in sorted((draw + place) % len(new) for place in range(places))]
     kept = [one for one in last if one not in picked]
     return [*kept[: len(last) - places], *picked]

@@ -5,29 +5,27 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis import Client, Command, Script, ask_all, pairs_of, patiently, server_of
+from adapters.redis import Client, Command, Script, ask_all, pairs_of, server_of
 from schemas.meta import Status
 from stream.aside import Aside
 from stream.lists import Marked, compute
 from stream.marks import marked_ms
 from stream.serving import Serving, ServingRoom
 from stream.shards import Phase, Shard
-from stream.sweep import Sweep
+from stream.sweep import PATIENCE_S, Sweep, soon
 from stream.view import ShardView
 
 logger: Final = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _PUBLISH: Final = Script(Path(__file__).with_name("publish.lua"))
-_PATIENCE_S: Final = 5.0
 SHARE: Final = 0.1
 """Of a round, for the oldest marks, so that the busy starve nobody; and as many that are drawn: whose mark is renewed
 again and again is neither among the newest for long nor ever old."""
@@ -75,10 +73,6 @@ def _chosen(
     return _Marks(dict(list(first.items())[:size]), False)
 
 
-def _joined(parts: Iterable[list[T]]) -> list[T]:
-    return [one for part in parts for one in part]
-
-
 class Refreshed(NamedTuple):
     """How many lists of a batch were published, and the shards all of whose marks it held."""
 
@@ -101,13 +95,8 @@ async def _unless_away(work: Callable[[], Awaitable[bool]]) -> bool | None:
     try:
         return await work()
     except RedisTimeoutError:
-        logger.warning("shards wait for their server, which did not answer within %.0f s", _PATIENCE_S)
+        logger.warning("shards wait for their server, which did not answer within %.0f s", PATIENCE_S)
         return None
-
-
-async def _soon(call: Callable[[], Awaitable[T]]) -> T:
-    """Await what Redis answers; RedisTimeoutError if its server is away for long."""
-    return await patiently(call, _PATIENCE_S)
 
 
 class Refresher:
@@ -122,7 +111,7 @@ class Refresher:
         self.rounds = 0
         """How often lists were computed or looked for: it grows as long as the thread and the loop are alive."""
         self._aside = Aside()
-        self.sweep = Sweep(client, _PATIENCE_S, self.refresh).step
+        self.sweep = Sweep(client, self.refresh).step
         # One thread: computing holds the interpreter most of the time, and a second one would only slow the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="refresh")
         self.observe_freshness: Callable[[float], None] = lambda _seconds: None
@@ -137,10 +126,11 @@ class Refresher:
         While one batch is computed, others are published and read.
         """
         batches = [learners[first : first + self._batch] for first in range(0, len(learners), self._batch)]
-        return _joined(await asyncio.gather(*(self._refresh_batch(batch, serving) for batch in batches)))
+        published = await asyncio.gather(*(self._refresh_batch(batch, serving) for batch in batches))
+        return list(chain.from_iterable(published))
 
     async def _refresh_batch(self, batch: Sequence[Marked], serving: Serving) -> list[Marked]:
-        answers = await _soon(lambda: read(self._client, batch))
+        answers = await soon(lambda: read(self._client, batch))
         work = functools.partial(compute, serving, batch, answers, self._limit)
         found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         self.rounds += 1
@@ -149,7 +139,8 @@ class Refresher:
         parts: dict[ShardView, list[bytes | str]] = {}
         for one, args in found.made:
             parts.setdefault(one.view, []).extend(args)
-        return _joined(await asyncio.gather(*(self._publish(view, args) for view, args in parts.items())))
+        published = await asyncio.gather(*(self._publish(view, args) for view, args in parts.items()))
+        return list(chain.from_iterable(published))
 
     async def _mark(self, learners: Sequence[Marked]) -> None:
         """Mark learners that a sweep came to, unless they are: what could not be done is tried again."""
@@ -164,11 +155,11 @@ class Refresher:
         for user_id in users:
             declared += [keys.history(user_id), keys.candidates(user_id), keys.embedding(user_id)]
         now_ms = int(time.time() * 1_000)
-        answer: bytes = await _soon(lambda: _PUBLISH.run(self._client, declared, [view.nonce, now_ms, *args]))
+        answer: bytes = await soon(lambda: _PUBLISH.run(self._client, declared, [view.nonce, now_ms, *args]))
         return [Marked(view, user_id) for user_id, digit in zip(users, answer.decode(), strict=False) if digit == "1"]
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        return await _soon(lambda: ask_all(self._client, commands)) if commands else []
+        return await soon(lambda: ask_all(self._client, commands)) if commands else []
 
     async def _marks(self, batches: Mapping[ShardView, int], serving: Serving) -> dict[ShardView, _Marks]:
         """Return of each shard so many marks: the newest, and a share of the oldest and of any; none to be let be.
@@ -242,7 +233,7 @@ class Refresher:
         view = shard.view
         if shard.phase != Phase.OPEN or shard.meta.status != Status.BUILDING:
             return
-        if await _soon(lambda: view.set_status(self._client, Status.LIVE)) and shard.view is view:
+        if await soon(lambda: view.set_status(self._client, Status.LIVE)) and shard.view is view:
             shard.meta = shard.meta._replace(status=Status.LIVE)
             logger.info("shard %d is live", shard.partition)
 
@@ -267,9 +258,8 @@ class Refresher:
             servers.setdefault(server_of(self._client, shard.view.keys.meta), []).append(shard)
         rounds = (functools.partial(self._refresh_shards, group, serving, each) for group in servers.values())
         done = await asyncio.gather(*map(_unless_away, rounds))
-        reached = [
-            shard for group, did in zip(servers.values(), done, strict=True) if did is not None for shard in group
-        ]
+        answered = (group for group, did in zip(servers.values(), done, strict=True) if did is not None)
+        reached = list(chain.from_iterable(answered))
         batch = self._batch // 4 if any(done) else self._batch
         return bool(await _unless_away(functools.partial(self._sweep_next, reached, serving, batch))) or any(done)
 

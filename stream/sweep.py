@@ -1,9 +1,8 @@
 """The sweep: after a new model or catalogue all learners' lists are made anew, who was active last first."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from adapters.redis import Client, Script, ask_all, patiently
 from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
@@ -11,36 +10,37 @@ from stream.lists import Marked
 from stream.serving import Serving
 from stream.view import ShardView
 
+T = TypeVar("T")
+
+PATIENCE_S: Final = 5.0
+"""Lists wait so long for a server that is away or hangs; then the others go on."""
+
 
 class _ForgottenError(Exception):
     """The server was started since it was asked last, so what it was told just before may be lost."""
 
 
 class _MoveOn(Script):
-    """A script that no other process knows: who does not know it was started anew, or took another's place."""
-
-    def __init__(self) -> None:
-        super().__init__(Path(__file__).with_name("sweep.lua"))
-        self._set_source(f"-- {secrets.token_hex(16)}\n{self._source}")
+    """The script that notes where a sweep stands, on servers that know it."""
 
     def _not_known(self) -> None:
         raise _ForgottenError
 
-    async def make_known(self, client: Client, keys: Sequence[str], args: Sequence[bytes | str | int]) -> Any:
-        """Run the script on a server that may not know it."""
-        return await client.eval(self._source, len(keys), *keys, *args)
+
+_MOVE_ON: Final = _MoveOn(Path(__file__).with_name("sweep.lua"), is_own=True)
+
+
+async def soon(call: Callable[[], Awaitable[T]]) -> T:
+    """Await what Redis answers; RedisTimeoutError if its server is away for long."""
+    return await patiently(call, PATIENCE_S)
 
 
 class Sweep:
     """Goes through the learners of shards, batch by batch; where it stands is noted in the shard's meta."""
 
-    def __init__(
-        self, client: Client, patience_s: float, refresh: Callable[[Sequence[Marked], Serving], Awaitable[Any]]
-    ) -> None:
+    def __init__(self, client: Client, refresh: Callable[[Sequence[Marked], Serving], Awaitable[Any]]) -> None:
         self._client = client
-        self._patience_s = patience_s
         self._refresh = refresh
-        self._move_on: Final = _MoveOn()
 
     async def step(self, view: ShardView, serving: Serving, stood: str, batch: int) -> str:
         """Refresh one batch of all learners for new epochs, most recent first; return where the sweep stands.
@@ -52,7 +52,7 @@ class Sweep:
         if cursor == "-inf":
             return stood
         bound = cursor if cursor == "+inf" else f"({cursor}"
-        found: list[Any] = await self._soon(
+        found: list[Any] = await soon(
             lambda: self._client.zrange(
                 view.keys.learners, bound, "-inf", desc=True, byscore=True, withscores=True, offset=0, num=batch
             )
@@ -63,10 +63,10 @@ class Sweep:
         stands = f"{epochs} {int(found[-1][1]) if len(found) == batch else '-inf'}"
         keys = [view.keys.meta]
         try:
-            answer = await self._soon(lambda: self._move_on.run(self._client, keys, [view.nonce, stood, stands]))
+            answer = await soon(lambda: _MOVE_ON.run(self._client, keys, [view.nonce, stood, stands]))
         except _ForgottenError:  # the lists just published may be lost: once more
             args = [view.nonce, stood, stood]
-            answer = await self._soon(lambda: self._move_on.make_known(self._client, keys, args))
+            answer = await soon(lambda: _MOVE_ON.run_anew(self._client, keys, args))
             return await self.step(view, serving, answer.decode(), batch)
         return str(answer.decode())
 
@@ -76,10 +76,7 @@ class Sweep:
         asked = [
             ("GETRANGE", view.keys.candidates(user_id), VERSION_AT, VERSION_AT + VERSION_BYTES - 1) for user_id in users
         ]
-        versions = await self._soon(lambda: ask_all(self._client, asked)) if users else []
+        versions = await soon(lambda: ask_all(self._client, asked)) if users else []
         wanted = (pack_version(Version(*serving.of(user_id).epochs, -1, -1))[:16] for user_id in users)
         pairs = zip(users, wanted, versions, strict=True)
         return [user_id for user_id, current, version in pairs if version[:16] != current]
-
-    async def _soon(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        return await patiently(call, self._patience_s)
