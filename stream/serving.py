@@ -153,7 +153,7 @@ class ServingRoom:
         try:
             with self._loading():
                 prepared = await asyncio.to_thread(self._load, self._control.state.models[version].record)
-        except (BundleError, OSError, ValueError) as error:
+        except Exception as error:  # whatever it holds, made by whichever code: the worker goes on with what it has
             self.load_failures += 1
             logger.error("ALARM: model %s is not taken: %s", version, error)
             raise BundleError(str(error)) from error

@@ -54,6 +54,13 @@ def _hold_nan(folder: Path) -> None:
     _reseal(folder)
 
 
+def _have_another_shape(folder: Path) -> None:
+    arrays = load_arrays(folder / "ease.npz")
+    arrays["decay"] = np.full(3, arrays["decay"])
+    save_arrays(folder / "ease.npz", arrays)
+    _reseal(folder)
+
+
 def _be_another(folder: Path) -> None:
     save_model(folder, small_model(seed=99))
     _reseal(folder)
@@ -65,6 +72,7 @@ _DAMAGE: Final[dict[str, tuple[Callable[[Path], None], str]]] = {
     "newer": (_write_as_newer_code, rf"has format {BUNDLE_FORMAT + 1}, which newer code writes"),
     "foreign": (_know_other_courses, "foreign catalogue: 1 of its 12 courses"),
     "nan": (_hold_nan, "`bias` holds NaN"),
+    "shaped otherwise": (_have_another_shape, "only .* arrays can be converted"),
     "another": (_be_another, "announced was"),
 }
 REFUSED: Final = {how: reason for how, (_, reason) in _DAMAGE.items()}
@@ -76,6 +84,6 @@ def store_refused(root: Path, scratch: Path, how: str, seed: int) -> Manifest:
     manifest = store_bundle(root, scratch, seed)
     folder = root / manifest.version
     _DAMAGE[how][0](folder)
-    if how not in ("foreign", "nan"):
+    if how not in ("foreign", "nan", "shaped otherwise"):
         return manifest
     return decode_manifest((folder / MANIFEST_NAME).read_bytes())
