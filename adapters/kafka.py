@@ -59,7 +59,22 @@ async def open_reader(bootstrap_servers: str, **settings: Any) -> AsyncIterator[
         await consumer.start()
         yield consumer
     finally:
+        await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer, and let nothing pass for a cancellation of the task that stops it.
+
+    The client cancels a fetch that has failed and waits for its next attempt, and awaits it (aiokafka 0.14,
+    `Fetcher.close`): our task would end without a word.
+    """
+    try:
         await consumer.stop()
+    except asyncio.CancelledError:
+        await consumer._client.close()
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 async def _know_topics(consumer: AIOKafkaConsumer) -> None:

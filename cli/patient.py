@@ -9,7 +9,8 @@ from cli.api import refusal
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 3.0
-_FOR_NOW: Final = frozenset({429, 502, 503, 504})
+_FOR_NOW: Final = frozenset({408, 429, 502, 503, 504})
+"""408: a body that came too late, since this machine stood still while it was sent."""
 
 
 class PatientApi:
@@ -17,7 +18,7 @@ class PatientApi:
 
     def __init__(self, api_url: str, token: str, timeout_s: float = 10.0) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        self._client = httpx.AsyncClient(base_url=api_url, headers=headers, timeout=timeout_s)
+        self._client = httpx.AsyncClient(base_url=api_url, headers=headers, timeout=timeout_s, trust_env=False)
         self.retries = 0
 
     async def __aenter__(self) -> Self:

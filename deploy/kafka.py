@@ -99,10 +99,12 @@ class EmbeddedKafka:
         ]
 
     def _child(self, node: _Node) -> Child:
+        answers = partial(kafka_answers, f"{LOOPBACK}:{node.port}")
         return Child(
             "kafka" if self._number == 1 else f"kafka-{node.number}",
             self._java("kafka.Kafka", str(node.properties)),
-            ready=partial(kafka_answers, f"{LOOPBACK}:{node.port}"),
+            ready=answers,
+            alive=answers,
             stop_s=STOP_S,
             descriptors=(self._lock,),
         )

@@ -205,7 +205,11 @@ class Keeper:
 
     async def _probe(self) -> None:
         try:
-            await until(self.child.ready)
+            async with asyncio.timeout(READY_S):
+                await until(self.child.ready)
+        except TimeoutError:
+            self._end(f"was not ready after {READY_S:.0f} s")
+            return
         except Exception as error:  # a probe that breaks must not look like a child that is slow
             self._log.say("up", f"{self.child.name} cannot be checked: {error!r}")
             if not self._ready.done():
@@ -217,14 +221,17 @@ class Keeper:
         await self._watch()
 
     async def _watch(self) -> None:
-        """Kill the child when it shows no life for long; what waits for its end starts it again."""
+        """Kill the child when it shows no life for long."""
         missed = 0
         while missed < MISSES:
             await asyncio.sleep(LOOK_S)
             missed = 0 if await self._is_alive() else missed + 1
+        self._end(f"has shown no life for {MISSES * LOOK_S:.0f} s")
+
+    def _end(self, why: str) -> None:
+        """Kill the child; what waits for its end starts it again."""
         if self._process:
-            name, seconds = self.child.name, MISSES * LOOK_S
-            self._log.say("up", f"{name} has shown no life for {seconds:.0f} s; killing it")
+            self._log.say("up", f"{self.child.name} {why}; killing it")
             _signal_group(self._process.pid, signal.SIGKILL)
 
     async def _is_alive(self) -> bool:

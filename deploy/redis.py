@@ -46,10 +46,12 @@ class EmbeddedRedis:
         self._folder.mkdir(parents=True, exist_ok=True)
         port = remembered_ports(self._folder / "ports.json", ("port",))["port"]
         self.redis_url = f"redis://{LOOPBACK}:{port}/0"
+        answers = partial(redis_answers, self.redis_url)
         child = Child(
             "redis",
             server_command(self._folder, port),
-            ready=partial(redis_answers, self.redis_url),
+            ready=answers,
+            alive=answers,
             stop_s=STOP_S,
             descriptors=(self._lock,),
         )

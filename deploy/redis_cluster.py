@@ -55,10 +55,12 @@ class EmbeddedRedisCluster:
         folder = self._folder / str(number)
         folder.mkdir(exist_ok=True)
         own = {**SETTINGS, "cluster-port": str(self._ports[f"bus-{number}"])}
+        answers = partial(redis_answers, self._url(number))
         return Child(
             f"redis-{number}",
             server_command(folder, self._ports[f"port-{number}"], own),
-            ready=partial(redis_answers, self._url(number)),
+            ready=answers,
+            alive=answers,
             stop_s=STOP_S,
             descriptors=(self._lock,),
         )

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from aiokafka.errors import KafkaError
+
 from adapters.topics import check_partitions, ensure_topics
-from deploy.backends import Configured, start_backends
+from deploy.backends import Backends, Configured, start_backends
 from deploy.imports import folder_digest, imported, remember_import
+from deploy.keeper import READY_S
 from deploy.lock import locked
 from deploy.log_lines import LogLines
 from deploy.preflight import check_disk, choose_ports, development_secret
@@ -23,6 +26,7 @@ from schemas.errors import ConfigurationError
 Alongside = Callable[[str], Coroutine[Any, Any, None]]
 
 _CANCEL_S: Final = 0.5
+_ASK_AGAIN_S: Final = 1.0
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -107,6 +111,20 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
         raise error
 
 
+async def _found(backends: Backends, partitions: int) -> int:
+    """Create what is missing of the topics; return the number of shards. A broker that stands still is asked again."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + READY_S
+    while True:
+        try:
+            await ensure_topics(backends.bootstrap_servers, partitions, backends.copies)
+            return await check_partitions(backends.bootstrap_servers)
+        except KafkaError:
+            if loop.time() > end_s:
+                raise
+            await asyncio.sleep(_ASK_AGAIN_S)
+
+
 class _Up:
     """One run of `up`."""
 
@@ -136,8 +154,7 @@ class _Up:
         options, secret = self._options, development_secret(self._state_dir)
         ports = choose_ports(options.port, options.apis)
         backends = await start_backends(self.supervisor, self._state_dir, lock, Configured(), options.nodes)
-        await ensure_topics(backends.bootstrap_servers, options.partitions, backends.copies)
-        _check_workers(options.workers, await check_partitions(backends.bootstrap_servers))
+        _check_workers(options.workers, await _found(backends, options.partitions))
         system = System(self._state_dir, backends, secret, ports, options.workers)
         await self.supervisor.start(*roles(system))
         return system

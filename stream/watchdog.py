@@ -17,7 +17,8 @@ from typing import Final
 logger: Final = logging.getLogger(__name__)
 
 UNASSIGNED_S: Final = 60.0
-JOIN_S: Final = 180.0
+JOIN_S: Final = 90.0
+"""Less than what a supervisor gives a worker to be ready."""
 SLOW_S: Final = 600.0
 CHECK_S: Final = 15.0
 """What a check may take beyond the limit: it waits for dependencies."""

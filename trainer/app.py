@@ -25,8 +25,9 @@ from trainer.train import bootstrap_once, train_once
 
 logger: Final = logging.getLogger(__name__)
 
-RETRY_S: Final = 60.0
-"""What failed is tried again after so long."""
+FIRST_RETRY_S: Final = 5.0
+LONGEST_RETRY_S: Final = 60.0
+"""What failed is tried again after so long, each time twice as long as before, up to this."""
 
 _POLL_S: Final = 0.5
 _BEAT_S: Final = 1.0
@@ -71,6 +72,7 @@ class Trainer:
         self._partitions: list[TopicPartition] = []
         self._failed = -1
         """Offset of the request whose training failed."""
+        self._pause_s = FIRST_RETRY_S
         self.schedule = Schedule(settings)
 
     async def run(self) -> None:
@@ -89,8 +91,9 @@ class Trainer:
     async def _look(self) -> None:
         """Take in how much is in the log and what is live."""
         if not self._partitions:
-            for topic in (LEARNER_EVENTS, COURSES):
-                self._partitions += await partitions_of(self._reader, topic)
+            events = await partitions_of(self._reader, LEARNER_EVENTS)
+            courses = await partitions_of(self._reader, COURSES)
+            self._partitions = events + courses if events and courses else []
         ends = await self._reader.end_offsets(self._partitions)
         now_s = time.monotonic()
         for topic, growth in ((LEARNER_EVENTS, self.schedule.events), (COURSES, self.schedule.courses)):
@@ -121,10 +124,11 @@ class Trainer:
             if job is Job.TRAIN and request is not None:
                 await self._answer(requested, result)
         except (CoursestreamError, KafkaError) as error:
-            logger.error("%s failed, to be tried again in %d s: %s", job, RETRY_S, error)
+            logger.error("%s failed, to be tried again in %d s: %s", job, self._pause_s, error)
             self._failed = requested
             self._forget(job)
         else:
+            self._pause_s = FIRST_RETRY_S
             logger.info("%s %s in %.1f s: %s", job, result.version or "without a model", result.seconds, result.reason)
         schedule.ended_s = time.monotonic()
 
@@ -137,7 +141,8 @@ class Trainer:
 
     def _forget(self, job: Job) -> None:
         """Make what failed due again, after a while."""
-        self.schedule.retry_at_s = time.monotonic() + RETRY_S
+        self.schedule.retry_at_s = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S)
         self.schedule.attempted_courses = 0
         if job is Job.TRAIN:
             self.schedule.attempted_events = 0

@@ -83,7 +83,8 @@ async def obey(order: Order, reporter: Reporter) -> TrainResult:
 
 def _end_with_parent() -> None:
     """End this process when standard input closes."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1 << 16):  # past the buffer, whose lock would abort the interpreter at its end
+        pass
     os._exit(1)
 
 

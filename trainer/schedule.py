@@ -88,8 +88,12 @@ class Schedule:
         return new >= self.settings.refit_events or (new > 0 and since_s >= self.settings.refit_minutes * 60)
 
     def _first_due(self, now_s: float) -> bool:
-        """There may be enough for a first model: as many events as enrolments are wanted, or a fifth more than last."""
-        wanted = max(self.settings.min_enrolments, self.attempted_events * 6 // 5)
+        """There may be enough for a first model: as many events as enrolments are wanted.
+
+        After an attempt that brought none: a fifth more, or a few once the time for a refit has come.
+        """
+        has_rested = now_s - self.ended_s >= self.settings.refit_minutes * 60
+        wanted = max(self.settings.min_enrolments, 0 if has_rested else self.attempted_events * 6 // 5)
         enough = self.events.count >= wanted and self.events.count > self.attempted_events
         return self.events.settled(enough, now_s, self.settings.calm_seconds, self.settings.calm_max_wait_seconds)
 

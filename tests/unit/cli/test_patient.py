@@ -63,11 +63,11 @@ def server() -> Iterator[Server]:
 
 
 async def test_what_is_refused_for_now_is_asked_again(server: Server) -> None:
-    server.script[:] = [503, 429, HANG_UP]
+    server.script[:] = [503, 429, 408, HANG_UP]
     async with PatientApi(server.url, "token") as api:
         assert await api.get("/list", limit=3) == {"fine": True}
-        assert api.retries == 3
-    assert server.asked == ["/list?limit=3"] * 4
+        assert api.retries == 4
+    assert server.asked == ["/list?limit=3"] * 5
 
 
 async def test_nobody_there_is_waited_for() -> None:

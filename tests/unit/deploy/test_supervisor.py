@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import keeper
+from deploy import keeper, probes
 from deploy import supervisor as supervisor_module
 from deploy.keeper import ATTEMPTS, Child
 from deploy.log_lines import LogLines
 from deploy.probes import Heartbeat, file_exists, until
+from deploy.redis import EmbeddedRedis
 from deploy.supervisor import Supervisor
 from schemas.errors import NotReadyError
 
@@ -163,6 +164,46 @@ async def test_a_child_that_shows_no_life_is_killed_and_started_again(
     said = stream.getvalue()
     assert "clock has shown no life for 0 s; killing it" in said
     assert "clock ended with status -9; starting it again" in said and not exists(first)
+
+
+async def test_a_child_that_is_not_ready_again_in_time_is_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "READY_S", 1.0)
+    seen: list[int] = []
+    stream = io.StringIO()
+    with LogLines(stream) as log:
+        async with Supervisor(log) as supervisor:
+
+            async def all_but_the_second() -> bool:
+                pid = supervisor.pids.get("sleeper")
+                if pid is not None and pid not in seen:
+                    seen.append(pid)
+                return len(seen) != 2
+
+            await supervisor.start(Child("sleeper", ("sleep", "600"), ready=all_but_the_second))
+            os.kill(seen[0], signal.SIGKILL)
+
+            async def is_third() -> bool:
+                return len(seen) == 3
+
+            await asyncio.wait_for(until(is_third), 30)
+            assert not exists(seen[1])
+    assert "sleeper was not ready after 1 s; killing it" in stream.getvalue()
+
+
+async def test_a_redis_that_stands_still_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(keeper, "LOOK_S", 0.02)
+    monkeypatch.setattr(probes, "ATTEMPT_S", 0.1)
+    redis = EmbeddedRedis(tmp_path / "redis", os.open(tmp_path, os.O_RDONLY))
+    with LogLines(io.StringIO()) as log:
+        async with Supervisor(log) as supervisor:
+            await supervisor.start(*redis.prepare())
+            first = supervisor.pids["redis"]
+            os.kill(first, signal.SIGSTOP)
+
+            async def answers_again() -> bool:
+                return supervisor.pids.get("redis", first) != first and await probes.redis_answers(redis.redis_url)
+
+            await asyncio.wait_for(until(answers_again), 30)
 
 
 async def test_a_probe_that_breaks_is_no_proof_of_death(monkeypatch: pytest.MonkeyPatch) -> None:

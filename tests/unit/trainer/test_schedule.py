@@ -49,11 +49,19 @@ def test_the_first_training_does_not_wait_for_ever() -> None:
 
 
 def test_a_refused_first_training_waits_for_a_fifth_more() -> None:
-    schedule = Schedule(SETTINGS, attempted_events=1_000)
+    schedule = Schedule(SETTINGS, attempted_events=1_000, ended_s=0.0)
     schedule.events.see(1_199, -10.0)
     assert _watch(schedule, 100)[0] is None
     schedule.events.see(1_200, -10.0)
     assert _watch(schedule, 100)[0] is Job.TRAIN
+
+
+def test_a_refused_first_training_is_repeated_when_a_refit_would_be() -> None:
+    schedule = Schedule(SETTINGS, attempted_events=1_000, ended_s=0.0)
+    schedule.events.see(1_000, -10.0)
+    assert _watch(schedule, 700)[0] is None, "nothing is new"
+    schedule.events.see(1_001, -10.0)
+    assert _watch(schedule, 700) == (Job.TRAIN, 600.0)
 
 
 def test_a_refit_comes_by_events_or_by_time_whichever_is_first() -> None:
