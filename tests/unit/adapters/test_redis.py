@@ -9,10 +9,22 @@ from pathlib import Path
 import pytest
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from adapters.redis import MOST_CONNECTIONS, Client, Script, check_eviction, connect, is_passing, patiently
+from adapters import redis
+from adapters.redis import (
+    MOST_CONNECTIONS,
+    Client,
+    Script,
+    Server,
+    check_eviction,
+    connect,
+    end_tasks,
+    is_passing,
+    patiently,
+)
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections
 from tests.servers import running_redis
+from tests.waiting import until
 
 SOURCE = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])"
 
@@ -45,6 +57,25 @@ async def test_the_source_is_sent_only_to_a_server_that_does_not_know_it(client:
     await client.script_flush()
     assert await script.run(client, ["k"], ["again"]) == b"again"
     assert await calls(client, "eval") == 2
+
+
+async def test_a_script_whose_answer_is_late_by_one_connection_is_run_by_another(
+    client: Client, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(client, Server)
+    monkeypatch.setattr(redis, "TIMEOUT_S", 0.2)
+    keeping = asyncio.create_task(client.pipeline_commands())
+    try:
+
+        async def is_open() -> bool:
+            return client.pipelined is not None and client.pipelined.is_open
+
+        await until(is_open, "the pipelined connection")
+        await client.client_pause(600, all=True)
+        assert await script.run_all(client, [(["k"], ["v"]), (["m"], ["w"])]) == [b"v", b"w"]
+    finally:
+        await end_tasks([keeping])
+        client.pipelined = None
 
 
 async def test_a_server_that_may_evict_is_refused(client: Client) -> None:

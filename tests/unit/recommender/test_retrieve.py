@@ -155,6 +155,7 @@ def test_faiss_finds_what_scoring_all_courses_finds(monkeypatch: pytest.MonkeyPa
     scored = RECOMMENDER.components(learners, 10)
     listed = RECOMMENDER.recommend(learners, 10)
     monkeypatch.setattr("recommender.index.EXACT_UP_TO", 0)
+    monkeypatch.setattr("recommender.retrieve._SPARE", 0)
     large = Recommender(prepare(MODEL), CATALOGUE, popularity_of(COUNTS))
     searched = large.components(learners, 10)
     np.testing.assert_array_equal(searched.rows, scored.rows)

@@ -57,17 +57,21 @@ async def test_a_sweep_that_comes_to_one_leaves_a_mark(client: Client, view: Sha
     assert await listed(client, "good") and await marks(client) == {"bad"}
 
 
-async def test_who_was_put_aside_is_tried_again(
-    client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch
+async def test_who_was_put_aside_is_tried_again_and_an_alarm_if_it_breaks_anew(
+    client: Client, view: ShardView, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(stream.aside, "ASIDE_S", 0.0)
     refresher = Refresher(client, 5, 8)
     await log.append(enrolled("bad", COURSE))
-    with monkeypatch.context() as bug:
-        bug.setattr(Recommender, "rank", lambda *_: 1 / 0)
-        assert (await refresher.refresh_marked({view: 8}, serving())).published == 0
-    assert (await refresher.refresh_marked({view: 8}, serving())).published == 1
-    assert await listed(client, "bad") and not await marks(client)
+    for number in (1, 2):
+        with monkeypatch.context() as bug:
+            bug.setattr(Recommender, "rank", lambda *_: 1 / 0)
+            for _ in range(2):
+                assert (await refresher.refresh_marked({view: 8}, serving())).published == 0
+        assert caplog.text.count("ALARM: the list of a learner") == number, "once each time"
+        assert (await refresher.refresh_marked({view: 8}, serving())).published == 1
+        assert await listed(client, "bad") and not await marks(client)
+        await log.append(enrolled("bad", f"c0{number}"))
 
 
 @pytest.mark.usefixtures("planted")
