@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from adapters.redis import Client, Script, ask_all, patiently
 from schemas.candidates import VERSION_AT, VERSION_BYTES, Version, pack_version
@@ -35,6 +35,49 @@ async def soon(call: Callable[[], Awaitable[T]]) -> T:
     return await patiently(call, PATIENCE_S)
 
 
+class _Place(NamedTuple):
+    """Where a sweep stands on its round: from where it `began` down to the last learner, then from the first to there.
+
+    A round that began above all has no second part.
+    """
+
+    epochs: str = ""
+    cursor: str = "+inf"
+    began: str = "-inf"
+
+    @classmethod
+    def read(cls, stood: str) -> "_Place":
+        """Read a shard's `sweep`.
+
+        >>> _Place.read("6 4 15"), str(_Place.read(">15 6 5 7"))
+        (_Place(epochs='6 4', cursor='15', began='-inf'), '>15 6 5 7')
+        """
+        epochs, _, cursor = stood.rpartition(" ")
+        began, _, rest = epochs.partition(" ")
+        return cls(rest, cursor, began[1:]) if began.startswith(">") else cls(epochs, cursor)
+
+    def __str__(self) -> str:
+        """Say it as `sweep` does."""
+        return f"{'' if self.began == '-inf' else f'>{self.began} '}{self.epochs} {self.cursor}"
+
+    def anew(self, epochs: str) -> "_Place":
+        """Return the place from which a round for other epochs begins: here, as those below were not come to yet."""
+        return _Place(epochs, self.cursor, self.cursor) if self.cursor.isdigit() else _Place(epochs)
+
+    @property
+    def floor(self) -> str:
+        """The lowest score of this part of the round."""
+        return self.began if float(self.cursor) > float(self.began) else "-inf"
+
+    def after(self, last: int | None) -> "_Place":
+        """Return the next place, once all down to a score were come to; None: to the floor."""
+        if last is not None and last > float(self.floor):
+            return self._replace(cursor=str(last))
+        if self.floor == self.began:
+            return _Place(self.epochs, "-inf")
+        return self._replace(cursor="+inf")
+
+
 class Sweep:
     """Goes through the learners of shards, batch by batch; where it stands is noted in the shard's meta."""
 
@@ -47,27 +90,45 @@ class Sweep:
 
         `stood` is the shard's `sweep`; the answer equals it when there was nothing left to do. Raises RedisError.
         """
-        epochs = serving.swept
-        cursor = stood.rpartition(" ")[2] if stood.startswith(epochs + " ") else "+inf"
-        if cursor == "-inf":
+        try:
+            return await self._step(view, serving, stood, batch)
+        except _ForgottenError:  # the lists just published may be lost: once more
+            args = [view.nonce, stood, stood]
+            answer = await soon(lambda: _MOVE_ON.run_anew(self._client, [view.keys.meta], args))
+            return await self.step(view, serving, answer.decode(), batch)
+
+    async def _step(self, view: ShardView, serving: Serving, stood: str, batch: int) -> str:
+        place = _Place.read(stood)
+        if place.epochs != serving.swept:
+            # Before anybody is read: whoever comes from now on keeps his mark until his list has these epochs.
+            place = place.anew(serving.swept)
+            begun = await self._move_on(view, stood, str(place))
+            if begun != str(place):
+                return begun
+            stood = begun
+        if place.cursor == "-inf":
             return stood
-        bound = cursor if cursor == "+inf" else f"({cursor}"
         found: list[Any] = await soon(
             lambda: self._client.zrange(
-                view.keys.learners, bound, "-inf", desc=True, byscore=True, withscores=True, offset=0, num=batch
+                view.keys.learners,
+                f"({place.cursor}",
+                place.floor,
+                desc=True,
+                byscore=True,
+                withscores=True,
+                offset=0,
+                num=batch,
             )
         )
         behind = await self._behind(view, [user.decode() for user, _ in found], serving)
         if behind:
             await self._refresh([Marked(view, user_id) for user_id in behind], serving)
-        stands = f"{epochs} {int(found[-1][1]) if len(found) == batch else '-inf'}"
-        keys = [view.keys.meta]
-        try:
-            answer = await soon(lambda: _MOVE_ON.run(self._client, keys, [view.nonce, stood, stands]))
-        except _ForgottenError:  # the lists just published may be lost: once more
-            args = [view.nonce, stood, stood]
-            answer = await soon(lambda: _MOVE_ON.run_anew(self._client, keys, args))
-            return await self.step(view, serving, answer.decode(), batch)
+        last = int(found[-1][1]) if len(found) == batch else None
+        return await self._move_on(view, stood, str(place.after(last)))
+
+    async def _move_on(self, view: ShardView, stood: str, stands: str) -> str:
+        """Note where a sweep stands, if it stood there; return where it stands now."""
+        answer = await soon(lambda: _MOVE_ON.run(self._client, [view.keys.meta], [view.nonce, stood, stands]))
         return str(answer.decode())
 
     async def _behind(self, view: ShardView, users: Sequence[str], serving: Serving) -> list[str]:
