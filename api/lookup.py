@@ -122,7 +122,7 @@ class Lookup:
     @property
     def completed(self) -> frozenset[str]:
         """Courses that the dashboard shows as completed; what an unwhole state holds of them does not count."""
-        history = self.history if self.is_live else {}
+        history = self.history if self.is_whole else {}
         done = {course_id for course_id, packed in history.items() if status_of(split_record(packed)) == "completed"}
         ranks = {course_id: write.rank for course_id, write in self.unmerged.items()}
         done |= {course_id for course_id, rank in ranks.items() if rank == Rank.COMPLETED}

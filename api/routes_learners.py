@@ -43,7 +43,7 @@ async def dashboard(request: Request, user_id: UserId) -> Response:
     """Return the courses a learner has taken: none, and degraded, while the learner's state is not whole."""
     services = services_of(request)
     found = await services.learners.look_up(user_id)
-    history = found.history if found.is_live else {}
+    history = found.history if found.is_whole else {}
     cards = await services.shared.cards(history.keys() | found.unmerged.keys())
     answer = Dashboard(
         user_id=user_id,

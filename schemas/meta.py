@@ -10,8 +10,7 @@
 | `applied` | the last offset of `learner-events` merged; beginning - 1 of an empty partition |
 | `log` | the broker's id of the topic that was merged; empty until an owner has noted it |
 | `quarantine` | a record of `control` that is still to be written: the record that was passed over (empty: none) |
-| `sweep` | `[>BEGAN ]MODEL[:ARMS] CATALOGUE SCORE`: what is swept to, and the last learner's score (`-inf`: all); |
-|  | a round that did not begin above all ends at the score `BEGAN` |
+| `sweep` | `[>BEGAN ]MODEL[:ARMS] CATALOGUE SCORE`: swept to what, down to which score (`-inf`: all), begun where |
 | `replay` | the replay that fills it, as its lease names it; empty once it is filled, or if an owner fills it |
 | `emptied` | `1` once nothing but this meta is left of a retired state |
 

@@ -16,7 +16,7 @@ from schemas.control import ControlState
 from schemas.errors import NotReadyError
 from schemas.events import LearnerEvent
 from schemas.keys import ShardKeys
-from schemas.meta import HEADER_FIELD, unpack_header
+from schemas.meta import HEADER_FIELD, Status, unpack_header
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
 from stream.dead_letters import sort_out
@@ -68,7 +68,7 @@ async def _read_since(client: Client, keys: ShardKeys, applied: int | None) -> d
     return digests
 
 
-async def _shard_digest(client: Client, keys: ShardKeys) -> tuple[StateDigest, int]:
+async def _shard_digest(client: Client, keys: ShardKeys, only_live: bool) -> tuple[StateDigest, int]:
     """Return a shard's digest and the offset it was taken at.
 
     Whom records that came in meanwhile concern is read again: ever fewer, until none came in while they were read.
@@ -79,6 +79,8 @@ async def _shard_digest(client: Client, keys: ShardKeys) -> tuple[StateDigest, i
         before = await read_meta(client, keys)
         if before is None:
             raise NotReadyError(f"shard {keys.shard} of generation {keys.generation} has no state")
+        if only_live and before.status != Status.LIVE:  # a filler writes some learners ahead of what is applied
+            raise NotReadyError(f"shard {keys.shard} is being rebuilt: repeat it once all shards are live")
         if before.nonce != nonce:
             learners, nonce, read_to = {}, before.nonce, None
         learners |= await _read_since(client, keys, read_to)
@@ -92,11 +94,11 @@ async def _shard_digest(client: Client, keys: ShardKeys) -> tuple[StateDigest, i
     raise NotReadyError(f"shard {keys.shard} never stood still: wait until the stream is quiet, or use --as-of")
 
 
-async def generation_digest(client: Client, generation: int, partitions: int) -> DigestResult:
-    """Return the digest of one generation."""
+async def generation_digest(client: Client, generation: int, partitions: int, only_live: bool = False) -> DigestResult:
+    """Return the digest of one generation; with `only_live`, NotReadyError while a shard of it is not live."""
     total, applied = StateDigest(), []
     for shard in range(partitions):
-        digest, offset = await _shard_digest(client, ShardKeys(shard, generation))
+        digest, offset = await _shard_digest(client, ShardKeys(shard, generation), only_live)
         total.merge(digest)
         applied.append(offset)
     return DigestResult(total.hexdigest(), total.learners, total.records, applied)

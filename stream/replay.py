@@ -103,11 +103,15 @@ class Rebuild:
         async with gate, open_reader(self._bootstrap_servers) as reader:
             opening = partial(open_shard, self._client, keys, begin, lost=True, replay=self._replay)
             view, _ = await patiently(opening)
-            async for span in read_spans(reader, partition, begin, end, JOINED):
-                await by_halves(span, Span.halves, partial(self._merge, view), partial(self._leave_out, view))
-                self.done += span.last - span.first + 1
-                self._progress(self.done, self._total)
+            await self._read_in(reader, view, begin, end)
         return view
+
+    async def _read_in(self, reader: AIOKafkaConsumer, view: ShardView, begin: int, end: int) -> None:
+        """Merge what the log holds of a shard from `begin` to before `end`."""
+        async for span in read_spans(reader, _partition_of(view), begin, end, JOINED):
+            await by_halves(span, Span.halves, partial(self._merge, view), partial(self._leave_out, view))
+            self.done += span.last - span.first + 1
+            self._progress(self.done, self._total)
 
     async def _merge(self, view: ShardView, span: Span) -> None:
         state = self._control.state
@@ -132,6 +136,15 @@ class Rebuild:
         self.views = await _all(
             self._fill(partition, read.begins[partition], end, gate) for partition, end in read.ends.items()
         )
+
+    async def catch_up(self, filled: Range) -> None:
+        """Fill every shard on to where the log ends now: who was erased while lists were made is not to come back."""
+        async with open_reader(self._bootstrap_servers) as reader:
+            ends = await end_offsets(reader, LEARNER_EVENTS)
+            self._total += sum(end - filled.ends[partition] for partition, end in ends.items())
+            for view in self.views:
+                partition = _partition_of(view)
+                await self._read_in(reader, view, filled.ends[partition], ends[partition])
 
     async def build_lists(self) -> None:
         """Compute every learner's list with the live model, so that readers find it at once."""
@@ -172,15 +185,17 @@ class Rebuild:
         return result
 
     async def swap_in(self, accept_difference: bool) -> RebuildResult:
-        """Rebuild up to where the live generation stands, compare the two, build lists, put the new one live."""
+        """Rebuild up to where the live generation stands, compare the two, build lists, catch up, swap."""
         state = self._control.state
-        live = await generation_digest(self._client, state.generation, state.partitions)
+        only_live = not accept_difference
+        live = await generation_digest(self._client, state.generation, state.partitions, only_live)
         async with open_reader(self._bootstrap_servers) as reader:
             read = (await range_as_of(reader, None)).up_to(live.applied)
         result = await self._fill_and_digest(read)
         if live.digest != result.digest and not accept_difference:
             raise _different(live, result)
         await self.build_lists()
+        await self.catch_up(read)
         await self.swap(result.digest)
         return replace(result, swapped=True)
 
@@ -201,6 +216,10 @@ class Rebuild:
         """Delete what this replay has not finished: it failed, was told to end, or must not be kept."""
         partitions = range(self._control.state.partitions)
         await delete_unfinished(self._client, self.generation, partitions, self._replay)
+
+
+def _partition_of(view: ShardView) -> TopicPartition:
+    return TopicPartition(LEARNER_EVENTS, view.keys.shard)
 
 
 def _lost(found: str) -> NotReadyError:

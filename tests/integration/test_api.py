@@ -229,6 +229,7 @@ def test_the_dashboard_shows_what_the_registers_hold(api: httpx.Client, state: S
     folded.apply(Enrolled(event_id="e", user_id="ann", course_id="c2", occurred_at=60), 10**6)
     folded.apply(Rated(event_id="r", user_id="ann", course_id="c4", occurred_at=90, value=3), 10**6)
     state.write_learner("ann", folded.records, Header(8, 3))
+    until(lambda: not recommended(api, "ann")["degraded"])
     page = api.get("/v1/learners/ann", headers=bearer("ann", "learner")).json()
     assert page["user_id"] == "ann"
     assert [(one["course_id"], one["status"], one["rating"]) for one in page["courses"]] == [
@@ -238,6 +239,24 @@ def test_the_dashboard_shows_what_the_registers_hold(api: httpx.Client, state: S
     assert page["courses"][1]["enrolled_at"] == "1970-01-01T00:01:00.000000Z"
     shard = shard_of("ann", PARTITIONS)
     assert page["state_version"] == f"learner-events:{shard}:8,activity:{shard}:3"
+
+
+def test_the_dashboard_shows_nothing_of_a_state_that_lacks_what_was_acknowledged(
+    api: httpx.Client, state: State
+) -> None:
+    def page() -> tuple[list[str], bool]:
+        answer = api.get("/v1/learners/set-back").json()
+        return [one["course_id"] for one in answer["courses"]], answer["degraded"]
+
+    position = enrol(api, "set-back", "c1")
+    take(state, "set-back", "c2", position.offset)
+    state.set_applied("set-back", position.offset)
+    until(lambda: page() == (["c2"], False))
+    state.redis.hset(state.keys("set-back").meta, mapping={"applied": position.offset - 1, "nonce": "1" * 32})
+    until(lambda: page()[1])
+    assert page() == (["c1"], True), "what was acknowledged stands beside"
+    state.set_applied("set-back", position.offset)
+    until(lambda: page() == (["c2"], False))
 
 
 def test_lag_is_what_the_log_has_beyond_applied(api: httpx.Client, state: State) -> None:

@@ -1,6 +1,7 @@
 """Replaying the log into a new generation, and swapping it in under running workers."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -8,12 +9,12 @@ import pytest
 
 from schemas.candidates import unpack_candidates
 from schemas.errors import ConfigurationError, NotReadyError
-from schemas.events import Enrolled, LearnerEvent
+from schemas.events import Enrolled, Erased, LearnerEvent
 from schemas.keys import SHARED_META, ShardKeys
 from schemas.meta import Status
-from stream.digest import digest_as_of, live_digest
+from stream.digest import DigestResult, digest_as_of, live_digest
 from stream.merge import merge_run
-from stream.replay import rebuild
+from stream.replay import Rebuild, rebuild
 from stream.view import ShardView
 from tests import reference
 from tests.integration.replays import USERS, Tools, expect_retired, keys_of, open_tools, some_events
@@ -157,6 +158,27 @@ async def test_a_swap_amid_events_loses_none(tools: Tools) -> None:
     result = await rebuild(tools.system.connections, swap=True, accept_difference=True, progress=progress)
     await asyncio.gather(*sent)
     assert sent and result.generation == await tools.generation() == 3
+    await tools.expect_whole()
+
+
+async def test_what_comes_in_while_lists_are_made_stands_in_what_goes_live(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, swap, seen = Rebuild.build_lists, Rebuild.swap, list[DigestResult]()
+
+    async def build_amid_events(self: Rebuild) -> None:
+        await build(self)
+        gone = (Erased(event_id=f"gone {user}", user_id=user, occurred_at=time.time()) for user in USERS[:5])
+        await tools.append(*some_events(15, 20), *gone)
+
+    async def swap_seen(self: Rebuild, digest: str) -> None:
+        seen.append(await live_digest(tools.system.connections, self.generation))
+        await swap(self, digest)
+
+    monkeypatch.setattr(Rebuild, "build_lists", build_amid_events)
+    monkeypatch.setattr(Rebuild, "swap", swap_seen)
+    await rebuild(tools.system.connections, swap=True)
+    assert seen == [await digest_as_of(tools.system.connections, int(time.time() * 1_000))]
     await tools.expect_whole()
 
 

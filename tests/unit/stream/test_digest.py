@@ -11,6 +11,7 @@ from recommender.fold import Fold, StateDigest
 from schemas.errors import NotReadyError
 from schemas.events import Enrolled, Erased, Feedback, LearnerEvent, ProfileUpdated, Progressed, Rated
 from schemas.keys import ShardKeys
+from schemas.meta import Status
 from stream.digest import generation_digest
 from stream.merge import Run, join_run, merge_run
 from stream.view import ShardView, open_shard
@@ -127,3 +128,13 @@ async def test_no_learners_have_a_digest_too(client: Client) -> None:
     await opened(client, 0)
     found = await generation_digest(client, 0, 1)
     assert (found.digest, found.learners, found.records, found.applied) == (folded([]).hexdigest(), 0, 0, [-1])
+
+
+async def test_a_live_digest_is_refused_while_a_filler_is_ahead_of_what_is_applied(client: Client) -> None:
+    view = await opened(client, 0)
+    await merge(client, view, LOG, 0, 99)
+    assert (await generation_digest(client, 0, 1)).applied == [99]
+    with pytest.raises(NotReadyError, match="shard 0 is being rebuilt"):
+        await generation_digest(client, 0, 1, only_live=True)
+    await view.set_status(client, Status.LIVE)
+    assert (await generation_digest(client, 0, 1, only_live=True)).applied == [99]
