@@ -1,7 +1,7 @@
 -- Publishes the lists of learners of one shard, each only if it is no older than what stands there.
 -- KEYS  1 meta, 2 dirty; then for each learner: history, list, embedding
--- ARGV  1 nonce, 2 now (ms); then for each learner: user, version (4 x u64, as at offset 1 of a packed list), list,
---       embedding
+-- ARGV  1 nonce, 2 now (ms), 3 what the lists are made with, in the words of `sweep`; then for each learner: user,
+--       version (4 x u64, as at offset 1 of a packed list), list, embedding
 --       an empty list: the learner has nothing of his own, what stood there goes
 -- Says on the channel cs:changed whose list was replaced; without a listener that costs nothing.
 -- Answers one digit a learner: 1 published, 0 refused; or "" if the shard is another's.
@@ -27,13 +27,26 @@ local function replaces(version, stood)
   return higher
 end
 
-local meta = redis.call("HMGET", KEYS[1], "nonce", "status")
+-- The newest record of `control` that epochs in the words of `sweep` come from, and the catalogue's epoch. A list's own
+-- epoch does not tell: in an arm it stays that of the experiment when another model goes live.
+local function decided(epochs)
+  local words = string.gsub(epochs, "^>%S+ ", "")
+  local model, left, started, catalogue = string.match(words, "^(%d+):?(%d*):?(%d*)%S* (-?%d+)")
+  if not model then return -1, -1 end
+  return math.max(tonumber(model), tonumber(left) or 0, tonumber(started) or 0), tonumber(catalogue)
+end
+
+local meta = redis.call("HMGET", KEYS[1], "nonce", "status", "sweep")
 if meta[1] ~= ARGV[1] or meta[2] == "retired" then return "" end
+local models, catalogue = decided(ARGV[3])
+local swept_models, swept_catalogue = decided(meta[3] or "")
+-- The sweep may have passed by already, so a list that is late leaves the mark.
+local is_late = models < swept_models or catalogue < swept_catalogue
 local answer, changed = {}, {}
-for i = 0, (#ARGV - 2) / 4 - 1 do
+for i = 0, (#ARGV - 3) / 4 - 1 do
   local history, list, embedding = KEYS[3 + i * 3], KEYS[4 + i * 3], KEYS[5 + i * 3]
-  local user, version = ARGV[3 + i * 4], ARGV[4 + i * 4]
-  local packed, vector = ARGV[5 + i * 4], ARGV[6 + i * 4]
+  local user, version = ARGV[4 + i * 4], ARGV[5 + i * 4]
+  local packed, vector = ARGV[6 + i * 4], ARGV[7 + i * 4]
   local header = redis.call("HGET", history, "")
   local stood = redis.call("GETRANGE", list, 1, 32)
   if #stood < 32 then stood = ZEROS end
@@ -46,10 +59,10 @@ for i = 0, (#ARGV - 2) / 4 - 1 do
     redis.call("SET", list, packed)
     if vector ~= "" then redis.call("SET", embedding, vector) end
   end
-  if not header or (state == sub(header, 1, 16) and (accepted or version == stood)) then
+  if not header or (not is_late and state == sub(header, 1, 16) and (accepted or version == stood)) then
     redis.call("ZREM", KEYS[2], user)
   elseif accepted then
-    -- Of an older state than the learner's, where a newer list went meanwhile and the mark with it: to be made anew.
+    -- Late, or of an older state than the learner's, where a newer list went meanwhile and the mark with it: once more.
     redis.call("ZADD", KEYS[2], "NX", ARGV[2], user)
   end
   answer[#answer + 1] = accepted and "1" or "0"

@@ -139,7 +139,7 @@ class Refresher:
         parts: dict[ShardView, list[bytes | str]] = {}
         for one, args in found.made:
             parts.setdefault(one.view, []).extend(args)
-        published = await asyncio.gather(*(self._publish(view, args) for view, args in parts.items()))
+        published = await asyncio.gather(*(self._publish(view, args, serving) for view, args in parts.items()))
         return list(chain.from_iterable(published))
 
     async def _mark(self, learners: Sequence[Marked]) -> None:
@@ -147,7 +147,7 @@ class Refresher:
         now_ms = int(time.time() * 1_000)
         await self._ask([("ZADD", one.view.keys.dirty, "NX", now_ms, one.user_id) for one in learners])
 
-    async def _publish(self, view: ShardView, args: Sequence[bytes | str]) -> list[Marked]:
+    async def _publish(self, view: ShardView, args: Sequence[bytes | str], serving: Serving) -> list[Marked]:
         """Publish lists of learners of one shard, four arguments each; return whose were."""
         keys = view.keys
         declared = [keys.meta, keys.dirty]
@@ -155,7 +155,8 @@ class Refresher:
         for user_id in users:
             declared += [keys.history(user_id), keys.candidates(user_id), keys.embedding(user_id)]
         now_ms = int(time.time() * 1_000)
-        answer: bytes = await soon(lambda: _PUBLISH.run(self._client, declared, [view.nonce, now_ms, *args]))
+        head = (view.nonce, now_ms, serving.swept)
+        answer: bytes = await soon(lambda: _PUBLISH.run(self._client, declared, [*head, *args]))
         return [Marked(view, user_id) for user_id, digit in zip(users, answer.decode(), strict=False) if digit == "1"]
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:

@@ -53,9 +53,9 @@ class Offer(NamedTuple):
         return [self.user_id, pack_version(self.version), listed, b"" if self.is_empty else VECTOR]
 
 
-async def publish(client: Client, view: ShardView, *offers: Offer) -> str:
+async def publish(client: Client, view: ShardView, *offers: Offer, made_with: str = "7 3") -> str:
     keys = [KEYS.meta, KEYS.dirty]
-    args: list[bytes | str | int] = [view.nonce, NOW_MS]
+    args: list[bytes | str | int] = [view.nonce, NOW_MS, made_with]
     for offer in offers:
         keys += [KEYS.history(offer.user_id), KEYS.candidates(offer.user_id), KEYS.embedding(offer.user_id)]
         args += offer.arguments
@@ -162,6 +162,38 @@ async def test_a_worker_with_the_old_model_leaves_list_and_mark(client: Client, 
     assert await publish(client, view, Offer("u", Version(6, 3, 9, -1))) == "0"
     assert await course_of(client, "u") == "stood"
     assert await client.get(KEYS.embedding("u")) == b"stood"
+    assert await is_marked(client, "u")
+
+
+@pytest.mark.parametrize(
+    ("swept", "made_with", "is_late"),
+    [
+        ("7 3 12", "7 3", False),
+        ("7 3 -inf", "6 4", True),
+        (">12 7 10 5", "7 9", True),
+        (">12 7 10 5", "8 10", False),
+        ("7 3 -inf", "10 3", False),
+        ("9::8:m1,m2 3 5", "9 3", False),  # both know that model, and no other went live since
+        ("7::8:m1 3 5", "7 3", True),
+        ("7:10:8:m1 3 5", "7::8:m1 3", True),
+        ("7:10:: 3 5", "11 3", False),
+        ("7 -1 5", "7 -1", False),
+    ],
+)
+async def test_a_mark_stays_if_the_shard_is_swept_to_what_is_newer(
+    client: Client, view: ShardView, swept: str, made_with: str, is_late: bool
+) -> None:
+    await view.guarded(client, sweep=swept)
+    await put_learner(client, "u", Header(9))
+    assert await publish(client, view, Offer("u", Version(6, 3, 9, -1)), made_with=made_with) == "1"
+    assert await is_marked(client, "u") == is_late
+
+
+async def test_who_has_no_mark_gets_one_with_a_late_list(client: Client, view: ShardView) -> None:
+    await view.guarded(client, sweep="7 3 -inf")
+    await put_learner(client, "u", Header(9))
+    await client.delete(KEYS.dirty)
+    assert await publish(client, view, Offer("u", Version(6, 3, 9, -1)), made_with="6 3") == "1"
     assert await is_marked(client, "u")
 
 

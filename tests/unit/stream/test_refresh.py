@@ -128,7 +128,7 @@ async def test_a_list_of_an_older_state_is_made_anew(client: Client, view: Shard
     await log.append(Feedback(event_id="f2", user_id="u", course_id="c02", occurred_at=7, value="none"))
     await refresher.drain(view, serving())
     assert await listed(client, "u") is None and await marks(client) == set()
-    await refresher._publish(view, left_over.made[0][1])
+    await refresher._publish(view, left_over.made[0][1], serving())
     await refresher.drain(view, serving())
     assert await listed(client, "u") is None and await marks(client) == set()
 

@@ -84,34 +84,6 @@ async def test_newer_epochs_begin_the_sweep_anew(client: Client, view: ShardView
     assert stands == "7 3 4" and recommender.learners == 4
 
 
-@pytest.mark.parametrize("batch", [2, 3, 4, 8])
-async def test_newer_epochs_amid_a_sweep_go_on_from_there_and_come_round(
-    client: Client, view: ShardView, log: Log, batch: int
-) -> None:
-    users = [f"u{i}" for i in range(8)]
-    await log.append(*(enrolled(user, "c00") for user in users))
-    refresher, recommender = Refresher(client, 5, 8), watched()
-    await refresher.drain(view, serving())
-    stood = await refresher.sweep(view, serving(6, 3), "", 3)
-    assert stood == "6 3 5"
-    places = await swept(client, view, serving(6, 4, recommender), batch)
-    assert places[0] == (">5 6 4 +inf" if batch == 8 else f">5 6 4 {5 - batch}") and places[-1] == "6 4 -inf"
-    assert {one.version[:2] for user in users if (one := await listed(client, user))} == {(6, 4)}
-    assert recommender.learners == 8
-
-
-async def test_epochs_that_change_all_the_time_keep_the_new_model_from_nobody(
-    client: Client, view: ShardView, log: Log
-) -> None:
-    users = [f"u{i:02d}" for i in range(40)]
-    await log.append(*(enrolled(user, "c00") for user in users))
-    refresher, recommender, stood = Refresher(client, 5, 8), watched(), ""
-    await refresher.drain(view, serving())
-    for catalogue_epoch in range(10, 17):  # once round, and the step in which it comes to the top again
-        stood = await refresher.sweep(view, serving(6, catalogue_epoch, recommender), stood, 8)
-    assert {one.version.model_epoch for user in users if (one := await listed(client, user))} == {6}
-
-
 async def test_a_list_made_from_activity_that_expired_goes_with_the_next_model(
     client: Client, view: ShardView, log: Log
 ) -> None:
