@@ -27,7 +27,7 @@ class ShardView:
     nonce: str
 
     async def guarded(self, client: Client, delete: Iterable[str] = (), **fields: str) -> bool:
-        """Delete keys and set fields of meta, if the state is still the one that was opened."""
+        """Set fields of meta, and delete keys of what is wiped or retired, if it is still the state that was opened."""
         pairs = [part for pair in fields.items() for part in pair]
         return bool(await GUARDED.run(client, [self.keys.meta, *delete], [self.nonce, *pairs]))
 

@@ -112,9 +112,20 @@ async def test_who_was_taken_over_while_wiping_changes_nothing_more(client: Clie
 async def test_guarded_writes_of_the_owner_are_done(client: Client) -> None:
     view, _ = await open_shard(client, KEYS, 0)
     written = await fill(client, KEYS)
+    await view.set_status(client, Status.RETIRED)
     assert await view.guarded(client, delete=written, sweep="1 2 -inf", status=Status.LIVE)
     assert await read_meta(client, KEYS) == Meta(2, Status.LIVE, view.nonce, -1, "1 2 -inf")
     assert list(await contents(client)) == [KEYS.meta.encode()]
+
+
+@pytest.mark.parametrize("status", [Status.BUILDING, Status.LIVE])
+async def test_a_wipe_that_arrives_late_deletes_nothing(client: Client, status: Status) -> None:
+    view, _ = await open_shard(client, KEYS, 0)
+    written = await fill(client, KEYS)
+    await view.set_status(client, status)
+    before = await contents(client)
+    assert not await view.guarded(client, delete=written)
+    assert await contents(client) == before
 
 
 @pytest.mark.parametrize("gone", [False, True])
