@@ -78,15 +78,17 @@ class ExperimentCounts:
             await self.write()
 
     async def write(self) -> None:
-        """Write what was counted. Not repeated when it fails."""
+        """Write what was counted. Not repeated when it fails; that somebody is to be forgotten is."""
         deeds, self._deeds = self._deeds, {}
         erased, self._erased = self._erased, set()
         try:
-            for user_id in erased:
+            for user_id in list(erased):
                 await self._delete_marks(user_id)
+                erased.remove(user_id)
             for experiment, learners in deeds.items():
                 await self._write(experiment, learners)
         except RedisError as error:
+            self._erased |= erased
             logger.warning("figures of an experiment were not written: %s", error)
 
     def _keys(self, user_id: str) -> ShardKeys:

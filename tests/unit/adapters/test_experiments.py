@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from adapters import experiments
 from adapters.experiments import ExperimentCounts
@@ -103,6 +104,25 @@ async def test_of_an_erased_learner_nothing_is_left_that_tells_him_apart(
     await counts.write()
     assert await client.hkeys(marks) == []
     assert list((await figures(client)).values()) == [Figures(1, 1, 0, 0, 1, 1)]
+
+
+async def test_an_erased_learner_is_forgotten_once_redis_is_back(
+    client: Client, counts: ExperimentCounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = ShardKeys(shard_of("u1", PARTITIONS), 0).experiment_marks(7)
+    counts.add(EXPERIMENT, "u1", lists=1)
+    await counts.write()
+    counts.forget("u1")
+
+    async def away(*_: Any) -> None:
+        raise RedisConnectionError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "hdel", away)
+        await counts.write()
+    assert await client.hkeys(marks) == [draw_of("u1", EXPERIMENT)]
+    await counts.write()
+    assert await client.hkeys(marks) == []
 
 
 async def test_more_learners_than_are_written_at_once(
