@@ -61,8 +61,13 @@ class _Place(NamedTuple):
         return f"{'' if self.began == '-inf' else f'>{self.began} '}{self.epochs} {self.cursor}"
 
     def anew(self, epochs: str) -> "_Place":
-        """Return the place from which a round for other epochs begins: here, as those below were not come to yet."""
-        return _Place(epochs, self.cursor, self.cursor) if self.cursor.isdigit() else _Place(epochs)
+        """Return the place from which a round for other epochs begins.
+
+        For another model with who was active last. For another catalogue here, as those below were not come to yet:
+        courses are edited more often than a round takes.
+        """
+        is_amid = self.cursor.isdigit() and _model(epochs) == _model(self.epochs)
+        return _Place(epochs, self.cursor, self.cursor) if is_amid else _Place(epochs)
 
     @property
     def floor(self) -> str:
@@ -76,6 +81,10 @@ class _Place(NamedTuple):
         if self.floor == self.began:
             return _Place(self.epochs, "-inf")
         return self._replace(cursor="+inf")
+
+
+def _model(epochs: str) -> str:
+    return epochs.partition(" ")[0]
 
 
 class Sweep:

@@ -25,6 +25,16 @@ async def test_newer_epochs_amid_a_sweep_go_on_from_there_and_come_round(
     assert recommender.learners == 8
 
 
+async def test_another_model_amid_a_sweep_begins_with_who_was_active_last(
+    client: Client, view: ShardView, log: Log
+) -> None:
+    await log.append(*(enrolled(f"u{i}", "c00") for i in range(8)))
+    refresher = Refresher(client, 5, 8)
+    await refresher.drain(view, serving())
+    assert await refresher.sweep(view, serving(6, 3), "", 3) == "6 3 5"
+    assert await refresher.sweep(view, serving(7, 3), "6 3 5", 3) == "7 3 5"
+
+
 async def test_epochs_that_change_all_the_time_keep_the_new_model_from_nobody(
     client: Client, view: ShardView, log: Log
 ) -> None:
