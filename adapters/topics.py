@@ -16,7 +16,7 @@ from adapters.follow import ControlLog, append_control
 from adapters.kafka import open_reader, partitions_of
 from schemas.control import Genesis
 from schemas.errors import ConfigurationError
-from schemas.settings import Connections
+from schemas.settings import Connections, load
 from schemas.topics import ACTIVITY, LEARNER_EVENTS, STREAM_GROUP, TOPICS, UNCOMPRESSED, Topic
 
 _COMPRESSION: Final = "compression.type"
@@ -92,7 +92,7 @@ async def ensure_topics(bootstrap_servers: str, partitions: int, replication_fac
 
 def main() -> None:
     """Found the system that the environment names, with `PARTITIONS` shards (16), `REPLICATION_FACTOR` copies (1)."""
-    connections = Connections()
+    connections = load(Connections)
     asyncio.run(
         ensure_topics(
             connections.kafka_bootstrap_servers,

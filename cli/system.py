@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cli.tokens import sign
 from schemas.errors import ConfigurationError, NotReadyError
-from schemas.settings import Connections
+from schemas.settings import Connections, load
 
 READY: Final = "ready.json"
 SECRET: Final = "secret"
@@ -24,7 +24,8 @@ class System:
     @property
     def kafka(self) -> str:
         """Kafka's brokers."""
-        return self._address("KAFKA_BOOTSTRAP_SERVERS", "kafka")
+        servers = self._address("KAFKA_BOOTSTRAP_SERVERS", "kafka")
+        return load(Connections, kafka_bootstrap_servers=servers).kafka_bootstrap_servers
 
     @property
     def redis_url(self) -> str:
@@ -53,7 +54,7 @@ class System:
 
     def connections(self, redis: bool = True) -> Connections:
         """Return how this system is connected to."""
-        return Connections(**self.addresses(redis))
+        return load(Connections, **self.addresses(redis))
 
     def token(self, scope: str) -> str:
         """Return COURSESTREAM_TOKEN, or a development token with these scopes."""

@@ -15,7 +15,7 @@ from deploy.redis import EmbeddedRedis
 from deploy.redis_cluster import EmbeddedRedisCluster
 from deploy.supervisor import Supervisor
 from schemas.errors import ConfigurationError
-from schemas.settings import Connections
+from schemas.settings import Brokers, Connections, RedisUrl
 
 ANSWER_S: Final = 10.0
 """How long a Kafka that the environment names may take to answer."""
@@ -26,8 +26,8 @@ class Configured(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    kafka_bootstrap_servers: str | None = None
-    redis_url: str | None = None
+    kafka_bootstrap_servers: Brokers | None = None
+    redis_url: RedisUrl | None = None
     redis_cluster: bool = False
     replication_factor: int | None = None
 

@@ -22,6 +22,7 @@ from deploy.roles import System, roles
 from deploy.supervisor import Supervisor
 from deploy.this_python import run_module
 from schemas.errors import ConfigurationError
+from schemas.settings import load
 
 Alongside = Callable[[str], Coroutine[Any, Any, None]]
 
@@ -153,7 +154,7 @@ class _Up:
     async def _start(self, lock: int) -> System:
         options, secret = self._options, development_secret(self._state_dir)
         ports = choose_ports(options.port, options.apis)
-        backends = await start_backends(self.supervisor, self._state_dir, lock, Configured(), options.nodes)
+        backends = await start_backends(self.supervisor, self._state_dir, lock, load(Configured), options.nodes)
         _check_workers(options.workers, await _found(backends, options.partitions))
         system = System(self._state_dir, backends, secret, ports, options.workers)
         await self.supervisor.start(*roles(system))

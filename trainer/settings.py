@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import Field
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
-from schemas.settings import Connections
+from schemas.settings import Connections, load
 
 Decay = Annotated[float, Field(ge=0, le=1)]
 
@@ -159,14 +153,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def load_settings(**given: Any) -> TrainerSettings:
     """Return the settings; ConfigurationError with one line that says which value is wrong."""
-    try:
-        return TrainerSettings(**given)
-    except SettingsError as error:
-        raise ConfigurationError(f"{error}: lists are written as JSON, [0.0,0.8,1.0]") from None
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        name = ".".join(map(str, wrong["loc"]))
-        raise ConfigurationError(f"setting {name} ({name.upper()}): {wrong['msg']}, got {wrong['input']!r}") from None
+    return load(TrainerSettings, **given)
 
 
 def changed(settings: TrainerSettings) -> dict[str, Any]:

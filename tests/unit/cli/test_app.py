@@ -108,6 +108,26 @@ def test_an_unknown_folder_is_one_line(
     assert "looked for" in said.err
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REDIS_URL", "foo"),
+        ("REDIS_URL", "redis://127.0.0.1:notaport"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:notaport"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["lag"], ["models"], ["up", "--port", "0"]])
+def test_an_address_that_is_none_is_one_line(
+    variable: str, value: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL"):
+        monkeypatch.setenv(name, "127.0.0.1:1" if name.startswith("K") else "redis://127.0.0.1:1")
+    monkeypatch.setenv(variable, value)
+    assert run(arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"coursestream: setting {variable.lower()} ({variable}): ") and said.count("\n") == 1
+
+
 def test_a_token_is_one_raw_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("JWT_SECRET", SECRET)
     assert run(["token", "--subject", "ü1", "--scope", "reader  publisher", "--ttl-s", "60"]) == 0
