@@ -76,10 +76,15 @@ def _is_away(error: KafkaError) -> bool:
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
+def key_beside(value: bytes | None, key: bytes | None) -> bytes | None:
+    """Return the key to write a value under: the client writes no record that has neither."""
+    return b"" if value is None and key is None else key
+
+
 async def keep(
     producer: AIOKafkaProducer,
     topic: str,
-    value: bytes,
+    value: bytes | None,
     key: bytes | None = None,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> RecordMetadata:
@@ -116,7 +121,8 @@ async def _insist(producer: AIOKafkaProducer, dead: DeadRecord) -> None:
     record = dead.record
     try:
         try:
-            await keep(producer, DEAD_LETTERS, record.value or b"", record.key, headers_of(dead))
+            key = key_beside(record.value, record.key)
+            await keep(producer, DEAD_LETTERS, record.value, key, headers_of(dead))
         except MessageSizeTooLargeError:
             await _keep_cut(producer, dead)
     except KafkaError as error:
@@ -131,7 +137,7 @@ async def _begin(producer: AIOKafkaProducer, dead: DeadRecord) -> "asyncio.Futur
     record = dead.record
     try:
         sent: asyncio.Future[RecordMetadata] = await producer.send(
-            DEAD_LETTERS, record.value or b"", key=record.key, headers=headers_of(dead)
+            DEAD_LETTERS, record.value, key=key_beside(record.value, record.key), headers=headers_of(dead)
         )
     except KafkaError:
         return None

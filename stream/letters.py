@@ -16,7 +16,7 @@ from schemas.errors import InvalidEventError
 from schemas.events import decode_event
 from schemas.settings import Connections
 from schemas.topics import DEAD_LETTERS, MAX_MESSAGE_BYTES, Position
-from stream.dead_letters import keep
+from stream.dead_letters import keep, key_beside
 from stream.lag import LagReader, next_offset, open_lag_reader
 
 PREVIEW_BYTES: Final = 1_000
@@ -106,10 +106,10 @@ async def read_letters(bootstrap_servers: str) -> list[Letter]:
     return sorted(letters.values(), key=lambda letter: (letter.appended_ms, letter.stands_at))
 
 
-def destination(letter: Letter, value: bytes, partitions: int) -> tuple[bytes | None, int]:
+def destination(letter: Letter, value: bytes | None, partitions: int) -> tuple[bytes | None, int]:
     """Return key and partition of a retry: those of its learner if the record names one, else of its key."""
     try:
-        user_id = decode_event(value).user_id
+        user_id = decode_event(value or b"").user_id
     except InvalidEventError:
         pass
     else:
@@ -128,16 +128,16 @@ class _Retry:
         self._partitions = partitions
         self.positions: dict[Position, Letter] = {}
 
-    async def take(self, chosen: Sequence[tuple[Letter, bytes]]) -> None:
+    async def take(self, chosen: Sequence[tuple[Letter, bytes | None]]) -> None:
         """Publish records; a repetition after a crash publishes some twice, and events count once."""
         sent = await asyncio.gather(*(self._publish(letter, value) for letter, value in chosen))
         await asyncio.gather(*(self._note(letter, one) for (letter, _), one in zip(chosen, sent, strict=True)))
 
-    async def _publish(self, letter: Letter, value: bytes) -> RecordMetadata:
+    async def _publish(self, letter: Letter, value: bytes | None) -> RecordMetadata:
         key, partition = destination(letter, value, self._partitions)
         of = [(header.RETRY_OF, str(letter.position).encode())]
         sent: RecordMetadata = await self._producer.send_and_wait(
-            letter.position.topic, value, key, partition=partition, headers=of
+            letter.position.topic, value, key_beside(value, key), partition=partition, headers=of
         )
         return sent
 
@@ -157,11 +157,11 @@ class _Retry:
 async def _publish_all(
     reader: AIOKafkaConsumer, retry: _Retry, chosen: Collection[Letter], progress: Callable[[int], None]
 ) -> None:
-    by_place, waiting = {letter.stands_at: letter for letter in chosen}, list[tuple[Letter, bytes]]()
+    by_place, waiting = {letter.stands_at: letter for letter in chosen}, list[tuple[Letter, bytes | None]]()
     async for record in _records(reader):
         letter = by_place.pop((record.partition, record.offset), None)
         if letter is not None:
-            waiting.append((letter, record.value or b""))
+            waiting.append((letter, record.value))
         if waiting and (not by_place or len(waiting) == _AT_ONCE):
             await retry.take(waiting)
             progress(len(waiting))

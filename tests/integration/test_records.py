@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
 from adapters.follow import ControlLog
-from adapters.kafka import end_offsets, open_reader
+from adapters.kafka import end_offsets, open_producer, open_reader
 from cli.app import run
 from schemas.events import Viewed, encode_event
 from schemas.topics import ACTIVITY, DEAD_LETTERS, LEARNER_EVENTS, MAX_MESSAGE_BYTES
@@ -284,3 +284,22 @@ async def test_a_retry_heals_a_record_in_the_wrong_partition_and_not_one_without
     assert [one["retry_of"] for one in answer["died_again"]] == [f"{LEARNER_EVENTS}:{wrong}:{senseless.offset}"]
     state = (await state_of(tools.client))["astray"]
     assert {cell[0] for cells in state.courses.values() for cell in cells.values()} == {3_000_000}
+
+
+@pytest.mark.parametrize("key", [b"k", None])
+async def test_a_retry_of_a_record_without_a_value_has_none_either(
+    key: bytes | None, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tools.system
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", system.stack.bootstrap_servers)
+    monkeypatch.setenv("REDIS_URL", system.stack.redis_url)
+    async with open_producer(system.stack.bootstrap_servers, enable_idempotence=False) as raw:
+        sent = await send_raw(raw, batch_of([Wire(None, key)]), 1, LEARNER_EVENTS, 0)
+
+    async def dead() -> bool:
+        return (LEARNER_EVENTS, 0, sent.offset) in await letters(system)
+
+    await until(dead, "the dead letter", PATIENCE_S)
+    retry = ("dead-letters", "retry", "--offset", f"0:{sent.offset}", "--wait-s", "60")
+    _, answer = await command(tmp_path, *retry)
+    assert [one["reason"] for one in answer["died_again"]] == ["the record has no value"]
