@@ -63,11 +63,10 @@ class Verifier:
         if known := self.known(token):
             return known
         claims = await self._claims(token)
-        expires_at = float(claims["exp"])
-        principal = Principal(claims["sub"], frozenset(str(claims.get("scope", "")).split()), expires_at)
+        principal = Principal(claims["sub"], frozenset(str(claims.get("scope", "")).split()), claims["exp"])
         if len(self._known) >= _MAX_CACHED:
             self._known.clear()
-        self._known[token] = principal, min(self._clock() + CACHE_S, expires_at)
+        self._known[token] = principal, min(self._clock() + CACHE_S, principal.expires_at)
         return principal
 
     def known(self, token: str) -> Principal | None:
@@ -83,11 +82,12 @@ class Verifier:
             return self._decode(token, key, _ASYMMETRIC)
         except jwt.PyJWKClientConnectionError:
             raise unavailable("the token's key set cannot be read; try again") from None
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, OverflowError) as error:
             raise unauthenticated(f"the token is not valid: {error}") from None
 
     def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
         options: Any = {"require": ["exp", "sub"], "verify_aud": self._audience is not None}
-        return jwt.decode(
+        claims = jwt.decode(
             token, key, algorithms=algorithms, audience=self._audience, issuer=self._issuer, options=options
         )
+        return {**claims, "exp": float(claims["exp"])}

@@ -1,6 +1,6 @@
 """`coursestream token`: a signed development token."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,6 +10,7 @@ from cli.tokens import sign
 from schemas.errors import ConfigurationError
 
 SCOPES = ("learner", "publisher", "reader", "operator", "admin")
+TEN_YEARS_S: Final = 315_360_000
 app = typer.Typer(add_completion=False)
 
 
@@ -24,7 +25,9 @@ def _scope(text: str) -> str:
 def token(
     subject: Annotated[str, typer.Option(metavar="S", help="Whom the token stands for: a learner's id, a service.")],
     scope: Annotated[str, typer.Option(metavar='"a b"', callback=_scope, help=f"Of {', '.join(SCOPES)}.")],
-    ttl_s: Annotated[int, typer.Option("--ttl-s", min=1, metavar="N", help="Seconds the token is valid for.")] = 3_600,
+    ttl_s: Annotated[
+        int, typer.Option("--ttl-s", min=1, max=TEN_YEARS_S, metavar="N", help="Seconds the token is valid for.")
+    ] = 3_600,
     state_dir: StateDir = STATE_DIR,
 ) -> None:
     """Print a signed development token: raw, one line."""

@@ -41,6 +41,7 @@ def test_help_is_success(arguments: list[str], capsys: pytest.CaptureFixture[str
         ["token", "--subject", "u1", "--scope", "root"],
         ["token", "--subject", "u1", "--scope", " "],
         ["token", "--subject", "u1", "--scope", "reader", "--ttl-s", "0"],
+        ["token", "--subject", "u1", "--scope", "reader", "--ttl-s", "315360001"],
         ["replay", "--swap", "--until", "1"],
         ["state"],
         ["state", "digest", "--as-of", "2025-09-01T10:00"],
