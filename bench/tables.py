@@ -79,8 +79,8 @@ def model_table(rows: Mapping[str, Mapping[str, Any]], columns: Columns) -> str:
 
 
 def _rounded(row: Metrics) -> Metrics:
-    """Return metrics to four places: what is smaller is noise."""
-    return {metric: round(value, 4) for metric, value in row.items()}
+    """Return metrics to four places: what is smaller is noise. Ends of intervals are rounded where they are shown."""
+    return {metric: value if metric.endswith(("_low", "_high")) else round(value, 4) for metric, value in row.items()}
 
 
 def in_order(models: Mapping[str, Metrics]) -> Models:

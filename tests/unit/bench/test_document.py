@@ -10,6 +10,7 @@ from bench.claims import claim
 from bench.document import document, joined
 from bench.results import Result, read_results
 from bench.suite import SUITE
+from bench.tables import STREAM, model_table
 from schemas.errors import ConfigurationError
 
 
@@ -45,6 +46,12 @@ def test_a_claim_is_computed() -> None:
         == "`popular`: recall@10 .100 [.050, .150], NDCG@10 .100 [.050, .150]."
     )
     assert "1.25 x `ease` (.400), 5.00 x" in claim("stream", "mars", stream(popular=0.1, ease=0.4, hybrid=0.5))
+
+
+def test_a_claim_and_its_table_say_the_same_interval() -> None:
+    models = {"hybrid": {"recall@10": 0.4, "recall@10_low": 0.34049, "recall@10_high": 0.45451, "ndcg@10": 0.2}}
+    assert ".400 [.340, .455]" in claim("stream", "mars", {"models": models})
+    assert "0.4000 [0.340, 0.455]" in model_table(models, STREAM)
 
 
 def test_a_model_that_finds_something_in_noise_is_named() -> None:
