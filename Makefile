@@ -52,7 +52,7 @@ CHAOS_DIR ?= .chaos
 chaos: $(STAMP) ## Faults in a whole system under traffic: make chaos [KILLS=50] [SEED=1] [JSON=file]; interrupted, it is resumed
 	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --folder '$(CHAOS_DIR)' $(if $(JSON),--json '$(JSON)')
 
-bench: $(STAMP) ## Every figure of speed, half an hour on a quiet machine, into docs/performance.md: make bench [ONLY=bench]
+bench: $(STAMP) ## Every figure of speed, about a quarter of an hour on a quiet machine, into docs/performance.md: make bench [ONLY=bench]
 	$(BIN)/coursestream bench all $(if $(ONLY),--only '$(ONLY)')
 
 benchmarks: $(STAMP) ## Every figure of quality, an hour on two cores, into docs/benchmarks.md: make benchmarks [DATA=path] [ONLY=bench]

@@ -200,7 +200,7 @@ def whole(
     kept: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path(".bench"),
     json_file: JsonFile = None,
 ) -> None:
-    """Measure speeds and sizes, one bench after the other, about half an hour, and write the document.
+    """Measure speeds and sizes, one bench after the other, about a quarter of an hour, and write the document.
 
     Nothing else should run on the machine. A bench that fails is named in the document with its error, the others go
     on, and the exit status is 1. What is run anew with --only replaces its results.
