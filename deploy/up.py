@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from aiokafka.errors import KafkaError
 
 from adapters.topics import check_partitions, ensure_topics
+from datasets.detect import detect
 from deploy.backends import Backends, Configured, start_backends
 from deploy.imports import folder_digest, imported, remember_import
 from deploy.keeper import READY_S
@@ -57,8 +58,8 @@ async def up(options: UpOptions, alongside: Alongside = _nothing, log_stream: Te
 
     `alongside` is given the API's address once it serves, and cancelled before the system stops; the processes' lines
     go to `log_stream` (standard error, if there is none). Raises StateDirInUseError if another one
-    runs on the directory, ConfigurationError if a port, the disk, the data or a configured server does not fit,
-    NotReadyError if a part does not start. Nothing is left running.
+    runs on the directory, ConfigurationError if a port, the disk or a configured server does not fit,
+    UnknownLayoutError if the data has no layout, NotReadyError if a part does not start. Nothing is left running.
     """
     _check(options)
     async with AsyncExitStack() as stack:
@@ -81,8 +82,8 @@ def _check_workers(workers: int, shards: int) -> None:
 
 def _check(options: UpOptions) -> None:
     _check_workers(options.workers, options.partitions)
-    if options.data is not None and not options.data.is_dir():
-        raise ConfigurationError(f"{options.data} is no folder: --data names a folder of courses and events")
+    if options.data is not None:
+        detect(options.data)
 
 
 @contextmanager

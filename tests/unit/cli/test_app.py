@@ -109,6 +109,19 @@ def test_an_unknown_folder_is_one_line(
     assert "looked for" in said.err
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
+@pytest.mark.parametrize(("name", "said"), [("empty", "looked for"), ("absent", "is no folder")])
+def test_data_of_no_layout_is_refused_before_anything_starts(
+    command: str, name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    state_dir = tmp_path / "state"
+    assert run([command, "--data", str(tmp_path / name), "--state-dir", str(state_dir), "--port", "0"]) == 1
+    line = capsys.readouterr().err
+    assert said in line and line.count("\n") == 1
+    assert not state_dir.exists()
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
