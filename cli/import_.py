@@ -16,6 +16,7 @@ from cli.progress import meter
 from cli.system import System, find
 from datasets.dataset import Dataset, write_rejects
 from datasets.detect import AUTO, LAYOUTS, load
+from schemas.errors import ConfigurationError
 from schemas.events import AnyEvent
 
 app = typer.Typer(add_completion=False)
@@ -61,7 +62,8 @@ def import_(
     """Read a folder, clean it, and publish it in time order.
 
     Safe to repeat: event ids are derived from the content, and what arrives twice counts once. Rows that cannot be
-    read go to a rejects file with their line and reason. Needs Kafka, but no worker.
+    read go to a rejects file with their line and reason; if there are no others, the exit status is 1. Needs Kafka, but
+    no worker.
     """
     system = find(state_dir)
     servers = system.kafka
@@ -84,6 +86,8 @@ def import_(
         "seconds": round(time.monotonic() - started, 3),
     }
     give(answer, json_file, pairs(answer))
+    if dataset.rejects and not (dataset.courses or dataset.events or dataset.learners):
+        raise ConfigurationError(f"no row of {path} can be read: {answer['rejects_file']} says why")
 
 
 def _shifted_to_now(timeline: Sequence[AnyEvent]) -> list[AnyEvent]:

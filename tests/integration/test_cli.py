@@ -70,6 +70,18 @@ def test_an_import_publishes_and_may_be_repeated(
     assert {**again, "applied": None} == {**digest, "applied": None}
 
 
+def test_an_import_of_nothing_but_garbage_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = tmp_path / "garbage" / "events.jsonl"
+    events.parent.mkdir()
+    events.touch()
+    assert answer_of(capsys, "import", str(events.parent))["rejected"] == 0
+    events.write_text("{}\n[\n\0\n")
+    answer = answer_of(capsys, "import", str(events.parent), status=1)
+    assert (answer["events"], answer["rejected"]) == (0, 3)
+    assert run(["import", str(events.parent)]) == 1
+    assert f"no row of {events.parent} can be read: {answer['rejects_file']} says why" in capsys.readouterr().err
+
+
 async def catalogue_epoch(stack: EmbeddedStack) -> int:
     """Return the offset of the newest record of `courses`."""
     async with Catalogue(stack.bootstrap_servers) as catalogue:
