@@ -16,14 +16,13 @@ from adapters.redis import connect, end_tasks
 from cli.erasing import Follower, iso
 from cli.erasing_models import ModelErasure, Refits
 from cli.erasing_state import StateErasure
-from cli.options import STATE_DIR, JsonFile, StateDir
+from cli.options import STATE_DIR, JsonFile, StateDir, id_of
 from cli.output import give, pairs, table
 from cli.progress import Meter, meter
 from cli.system import System, find
 from recommender.fold import erased_through_us
 from schemas.errors import ConfigurationError, InvalidEventError, NotReadyError
 from schemas.events import Erased, check_append_time, encode_event
-from schemas.ids import Id, check_id
 from schemas.quality import KEPT_DAYS
 from schemas.topics import ACTIVITY, DEAD_LETTERS, LEARNER_EVENTS, TOPICS, Position
 from stream.erasure import PLACES, Erasure, LearnerLog, read_learner_log
@@ -34,18 +33,9 @@ app = typer.Typer(add_completion=False)
 _DAY_MS: Final = 86_400_000
 
 
-def user_id_of(text: str) -> str:
-    """Return a learner's id as events carry it, or raise typer.BadParameter."""
-    try:
-        check_id("USER", msgspec.convert(text, Id))
-    except (msgspec.ValidationError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from None
-    return text
-
-
 @app.command()
 def erase(
-    user: Annotated[str, typer.Argument(metavar="USER", help="The learner's id.", parser=user_id_of)],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The learner's id.", parser=id_of)],
     wait_model: Annotated[
         bool, typer.Option(help="Ask for a refit if the live model was made with USER, and wait until it is replaced.")
     ] = True,

@@ -4,9 +4,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from schemas.events import to_microseconds
+from schemas.ids import MAX_ID_BYTES, Id, check_id
 
 STATE_DIR: Final = Path(".coursestream")
 
@@ -22,6 +24,17 @@ JsonFile = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write the answer as JSON; `-`: standard output, nothing else on it."),
 ]
+
+
+def id_of(text: str) -> str:
+    """Return a learner's or a course's id as events carry it, or raise typer.BadParameter."""
+    if not text:
+        raise typer.BadParameter("it is empty")
+    try:
+        check_id("it", msgspec.convert(text, Id))
+    except (msgspec.ValidationError, ValueError):
+        raise typer.BadParameter(f"an id is at most {MAX_ID_BYTES} bytes of UTF-8, no control characters") from None
+    return text
 
 
 def moment_ms(text: str) -> int:

@@ -9,7 +9,7 @@ from rich.console import Group
 
 from cli.api import get
 from cli.listing import items_table
-from cli.options import STATE_DIR, JsonFile, Moment, StateDir
+from cli.options import STATE_DIR, JsonFile, Moment, StateDir, id_of
 from cli.output import give
 from cli.system import find
 
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def recommend(
-    user: Annotated[str, typer.Argument(metavar="USER", help="The learner's id.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The learner's id.", parser=id_of)],
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many courses at most.")] = 10,
     strategy: Annotated[
         str | None,

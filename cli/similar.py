@@ -7,7 +7,7 @@ import typer
 
 from cli.api import get
 from cli.listing import items_table
-from cli.options import STATE_DIR, JsonFile, StateDir
+from cli.options import STATE_DIR, JsonFile, StateDir, id_of
 from cli.output import give
 from cli.system import find
 
@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def similar(
-    course: Annotated[str, typer.Argument(metavar="COURSE", help="The course's id.")],
+    course: Annotated[str, typer.Argument(metavar="COURSE", help="The course's id.", parser=id_of)],
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="How many courses at most.")] = 10,
     state_dir: StateDir = STATE_DIR,
     json_file: JsonFile = None,

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from cli.tokens import sign
 from schemas.errors import ConfigurationError, NotReadyError
@@ -35,7 +36,10 @@ class System:
     @property
     def api_url(self) -> str:
         """The API, without a slash at the end."""
-        return self._address("COURSESTREAM_API_URL", "api_url").rstrip("/")
+        url = self._address("COURSESTREAM_API_URL", "api_url").rstrip("/")
+        if not _is_http(url):
+            raise ConfigurationError(f"COURSESTREAM_API_URL is no URL: {url!r}; write it as in http://127.0.0.1:8000")
+        return url
 
     def addresses(self, redis: bool = True) -> dict[str, Any]:
         """Return this system's addresses as settings; without `redis`, Redis may be unknown."""
@@ -80,6 +84,15 @@ class System:
                 f"name its directory with --state-dir, or set {variable}"
             )
         return str(address)
+
+
+def _is_http(url: str) -> bool:
+    """Whether a URL has a scheme, a host and, if any, a port that is one."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def find(state_dir: Path) -> System:

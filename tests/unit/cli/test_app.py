@@ -48,6 +48,9 @@ def test_help_is_success(arguments: list[str], capsys: pytest.CaptureFixture[str
         ["state", "digest", "--as-of", "1", "--generation", "0"],
         ["train", "--device", "abacus"],
         ["recommend", "u1", "--limit", "0"],
+        ["recommend", ""],
+        ["recommend", "", "--as-of", "1"],
+        ["similar", ""],
         ["up", "--port", "70000"],
         ["models", "promote"],
         ["explore"],
@@ -107,6 +110,12 @@ def test_an_unknown_folder_is_one_line(
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert "looked for" in said.err
+
+
+def test_an_empty_id_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["recommend", ""]) == 2
+    said = capsys.readouterr().err
+    assert "USER" in said and "it is empty" in said
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])

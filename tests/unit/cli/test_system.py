@@ -52,6 +52,17 @@ def test_the_environment_comes_first(state_dir: Path, monkeypatch: pytest.Monkey
     assert found.api_url == "https://api.example"
 
 
+@pytest.mark.parametrize(
+    "url", ["nonsense", "localhost:8000", "http://", "ftp://api", "http://api:port", "http://[::1"]
+)
+def test_an_address_of_the_api_that_is_no_url_is_said(
+    url: str, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COURSESTREAM_API_URL", url)
+    with pytest.raises(ConfigurationError, match="COURSESTREAM_API_URL is no URL"):
+        _ = find(state_dir).api_url
+
+
 def test_a_cluster_of_ours_is_one_and_another_redis_is_what_the_environment_says(
     state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
