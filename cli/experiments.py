@@ -19,7 +19,7 @@ from cli.system import System, find
 from schemas.candidates import STRATEGIES
 from schemas.control import ControlState
 from schemas.errors import ConfigurationError
-from schemas.experiments import Experiment, ExperimentEnded, ExperimentStarted
+from schemas.experiments import FEWEST_ARMS, MOST_ARMS, Experiment, ExperimentEnded, ExperimentStarted
 
 app = typer.Typer(add_completion=False)
 
@@ -58,11 +58,18 @@ def parse_arm(text: str) -> WantedArm:
     strategy = given if given in STRATEGIES else "hybrid"
     model = "" if given in (LIVE, *STRATEGIES) else given
     try:
-        return WantedArm(found["name"] or given, strategy, None if share is None else float(share), model)
+        part = None if share is None else float(share)
+        if part is not None and not 0 < part < 1:
+            raise ValueError
     except ValueError:
         raise typer.BadParameter(f"{share!r} is no share: a number between 0 and 1") from None
+    return WantedArm(found["name"] or given, strategy, part, model)
 
 
+_WORDS: Final = (
+    "names of experiments and of arms are 1 to 40 letters, digits, `_`, `.` and `-`; "
+    "a salt is 1 to 64 printable ASCII characters without blanks"
+)
 Arms = Annotated[
     list[WantedArm],
     typer.Option(
@@ -133,6 +140,8 @@ def end(name: Name, reason: Reason = "", state_dir: StateDir = STATE_DIR, json_f
 
 def started(name: str, salt: str, arms: Sequence[WantedArm]) -> ExperimentStarted:
     """Return the record that starts an experiment; ConfigurationError if it would be no good one."""
+    if not FEWEST_ARMS <= len(arms) <= MOST_ARMS:
+        raise ConfigurationError(f"an experiment has {FEWEST_ARMS} to {MOST_ARMS} arms, not {len(arms)}: repeat --arm")
     shares = {arm.share for arm in arms}
     if None in shares and len(shares) > 1:
         raise ConfigurationError("either all arms have a share, or none")
@@ -141,7 +150,7 @@ def started(name: str, salt: str, arms: Sequence[WantedArm]) -> ExperimentStarte
     try:
         return msgspec.convert(record, ExperimentStarted)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"this is no experiment: {error}") from None
+        raise ConfigurationError(_WORDS if "regex" in str(error) else f"this is no experiment: {error}") from None
 
 
 async def _check_models(system: System, record: ExperimentStarted) -> None:

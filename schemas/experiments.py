@@ -19,6 +19,9 @@ from schemas.candidates import Strategy
 KEPT_DAYS: Final = 30
 """Figures and marks outlive the last thing they counted by so much."""
 
+FEWEST_ARMS: Final = 2
+MOST_ARMS: Final = 10
+
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,40}\Z", description="1 to 40 letters, digits, `_`, `.`, `-`.")]
 Salt = Annotated[str, Meta(pattern=r"\A[!-~]{1,64}\Z", description="Key of the hash: another salt, another split.")]
 
@@ -40,7 +43,7 @@ class ExperimentStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="ki
 
     name: Name
     salt: Salt
-    arms: Annotated[tuple[Arm, ...], Meta(min_length=2, max_length=10)]
+    arms: Annotated[tuple[Arm, ...], Meta(min_length=FEWEST_ARMS, max_length=MOST_ARMS)]
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]

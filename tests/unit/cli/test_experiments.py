@@ -14,6 +14,10 @@ from schemas.errors import ConfigurationError
         ("", "is not .NAME:.STRATEGY"),
         ("a:b:c", "is not .NAME:.STRATEGY"),
         ("popular=half", "'half' is no share"),
+        ("popular=0", "'0' is no share"),
+        ("popular=1.5", "'1.5' is no share"),
+        ("popular=-0.5", "'-0.5' is no share"),
+        ("popular=nan", "'nan' is no share"),
     ],
 )
 def test_what_is_no_arm_is_refused(text: str, why: str) -> None:
@@ -41,12 +45,11 @@ def test_without_shares_arms_are_equal() -> None:
         ("x", "s", ["hybrid=0.5", "popular=0.4"], "add up to 0.9, not to 1"),
         ("x", "s", ["hybrid=0.5", "popular"], "either all arms have a share, or none"),
         ("x", "s", ["hybrid", "hybrid"], "do not all have names of their own"),
-        ("x", "s", ["hybrid"], "length >= 2"),
-        ("x", "s", ["hybrid=1.5", "popular=-0.5"], "share"),
-        ("x", "s", ["hybrid=nan", "popular=0.5"], "share"),
-        ("x y", "s", ["hybrid", "popular"], "name"),
-        ("x", "salt and pepper", ["hybrid", "popular"], "salt"),
-        ("x", "s", ["a b:hybrid", "popular"], "name"),
+        ("x", "s", ["hybrid"], "an experiment has 2 to 10 arms, not 1: repeat --arm"),
+        ("x", "s", [f"a{number}:hybrid" for number in range(11)], "2 to 10 arms, not 11"),
+        ("x y", "s", ["hybrid", "popular"], "^names of experiments and of arms are 1 to 40 letters"),
+        ("x", "salt and pepper", ["hybrid", "popular"], "a salt is 1 to 64 printable"),
+        ("x", "s", ["a b:hybrid", "popular"], "^names of experiments and of arms are 1 to 40 letters"),
     ],
 )
 def test_what_is_no_experiment_is_refused(name: str, salt: str, arms: list[str], why: str) -> None:
