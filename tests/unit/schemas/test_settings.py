@@ -1,11 +1,14 @@
 """Where Kafka and Redis are: what the clients can read is taken as it is, what they can't is said in one line."""
 
+import re
+
 import pytest
 from aiokafka.conn import collect_hosts
 from redis.asyncio.connection import parse_url
 
 from schemas.errors import ConfigurationError
 from schemas.settings import Connections, load
+from stream.__main__ import main
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +87,11 @@ def test_a_password_is_not_repeated(url: str) -> None:
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "")
     assert load(Connections).redis_url == "redis://127.0.0.1:6379/0"
+
+
+def test_a_worker_with_a_wrong_setting_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "foo")
+    assert main() == 1
+    assert re.fullmatch(r"worker: setting redis_url \(REDIS_URL\): .*\n", capsys.readouterr().err)
