@@ -51,6 +51,7 @@ _PASSING: Final = (
     "CLUSTERDOWN",
     "TRYAGAIN",
 )
+_WRONG_TYPE: Final = "WRONGTYPE"
 
 
 def _pack_command(_: AbstractConnection, *args: Any) -> list[bytes]:
@@ -164,10 +165,15 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         _, left = await asyncio.wait(left, timeout=0.1)
 
 
-def _checked(answer: Any) -> Any:
-    """Return an answer; raise as the library does what the server has against the command."""
+def _checked(answer: Any, of_any_type: bool = False) -> Any:
+    """Return an answer; raise as the library does what the server has against the command.
+
+    `of_any_type`: not that the key is of another type.
+    """
     if isinstance(answer, HiredisError):
-        raise BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]  # not annotated there
+        answer = BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]  # not annotated there
+    if isinstance(answer, RedisError) and not (of_any_type and str(answer).startswith(_WRONG_TYPE)):
+        raise answer
     return answer
 
 
@@ -187,19 +193,21 @@ def pairs_of(answer: Any) -> list[tuple[bytes, Any]]:
 Command = tuple[str | bytes | int, ...]
 
 
-async def ask_all(client: Client, commands: Sequence[Command]) -> list[Any]:
+async def ask_all(client: Client, commands: Sequence[Command], of_any_type: bool = False) -> list[Any]:
     """Return what a server says to all these commands, hashes and scores as `pairs_of` reads them.
 
-    Raises RedisError for the first that it refuses.
+    Raises RedisError for the first that it refuses; `of_any_type`: where a key is of another type than the command's,
+    the error is the answer.
     """
     if connection := _pipelined(client):
         with contextlib.suppress(ConnectionLostError, TimeoutError):
             answers = await asyncio.gather(*[connection.ask(packed(*command)) for command in commands])
-            return [_checked(answer) for answer in answers]
+            return [_checked(answer, of_any_type) for answer in answers]
     pipeline = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)
-    return list(await pipeline.execute())
+    answers = await pipeline.execute(raise_on_error=not of_any_type)
+    return [_checked(answer, of_any_type) for answer in answers]
 
 
 Call = tuple[Sequence[str], Sequence[str | bytes | int]]

@@ -15,13 +15,13 @@ end
 
 local function u16(packed, at) return byte(packed, at) * 256 + byte(packed, at + 1) end
 
--- Adds to `moments` (query -> newest moment) the searches of `packed` that are not erased.
+-- Adds to `moments` (query -> newest moment) the searches of `packed` that are not erased, nor cut short.
 local function join_searches(moments, packed, threshold)
   local at = 1
-  while at <= #packed do
+  while at + 9 <= #packed do
     local last = at + 9 + u16(packed, at + 8)
     local moment, query = sub(packed, at, at + 7), sub(packed, at + 10, last)
-    if greater(moment, threshold) and (not moments[query] or greater(moment, moments[query])) then
+    if last <= #packed and greater(moment, threshold) and (not moments[query] or greater(moment, moments[query])) then
       moments[query] = moment
     end
     at = last + 1
@@ -55,10 +55,11 @@ local at, key_at = 6, 4
 while at <= #ARGV do
   local user, version, score, marks, number = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
   local history, activity = KEYS[key_at], KEYS[key_at + 1]
-  local header = redis.call("HGET", history, "") or string.rep("\0", 32)
+  local header = redis.pcall("HGET", history, "") or string.rep("\0", 32)
   local fields_at = at + 5
   local searches = ARGV[fields_at + 2 * number]
-  if greater(version, sub(header, 9, 16)) then
+  if #header == 32 and greater(version, sub(header, 9, 16)) then -- a history that is damaged is for the merge to find
+    if type(redis.pcall("HLEN", activity)) ~= "number" then redis.call("DEL", activity) end -- of another type
     local threshold = threshold_us(header)
     for i = fields_at, fields_at + 2 * number - 2, 2 do
       local stood = redis.call("HGET", activity, ARGV[i])

@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from redis.exceptions import RedisError
+
 from recommender.history import Learner, learner_of
 from recommender.listing import Ranked
 from schemas.candidates import Version, pack_version
@@ -37,7 +39,12 @@ class Computed(NamedTuple):
 
 
 def learner_from(answers: Sequence[Any]) -> tuple[Header, Learner]:
-    """Return header and learner from the hashes history, feedback, profile, activity, as `pairs_of` reads them."""
+    """Return header and learner from the hashes history, feedback, profile, activity, as `pairs_of` reads them.
+
+    Raises RedisError if one could not be read.
+    """
+    for refused in (answer for answer in answers if isinstance(answer, RedisError)):
+        raise refused
     history, feedback, profile, activity = (by_name(fields) for fields in answers)
     header = unpack_header(history.pop(HEADER_FIELD, None))
     return header, learner_of(history, feedback, {int(kind): cell for kind, cell in profile.items()}, activity)

@@ -5,7 +5,7 @@
 -- ARGV  1 nonce, 2 first offset, 3 last offset, 4 time of the mark (ms), 5 what is wanted: "first enrolments" in the
 --       answer, "pending writes" left alone (they are the live generation's), or nothing; then two a learner: its last offset, its packed update (stream/merge.py: pack_update)
 -- Answers {"OK", {learner's place, list that stood before or false, {what the history held}, course, ...}, ...}
---      or {"ABSENT"}, {"RETIRED"}, {"NONCE"}, {"GAP", applied}
+--      or {"ABSENT"}, {"RETIRED"}, {"NONCE"}, {"GAP", applied}, {"DAMAGED"}: the state holds what no merge wrote
 --
 -- A run of no offsets (the first is the last + 1) joins what the log holds further on before its time has come, as an
 -- erasure into a generation that nobody feeds any more: a join may come early, and does so again when its time comes.
@@ -31,6 +31,27 @@ local function u16(packed, at) return byte(packed, at) * 256 + byte(packed, at +
 local function register_end(packed, at)
   local rank = byte(packed, at + 7) % 16
   return at + (FIXED[rank] or 26 + u16(packed, at + 24)) - 1
+end
+
+-- Raised where the state holds what no merge wrote, and told from whatever else breaks.
+local DAMAGE = {}
+
+-- Returns what a command that reads answers; damage is a key of another type.
+local function read(...)
+  local found = redis.pcall(...)
+  if type(found) ~= "table" or not found.err then return found end
+  error(string.find(found.err, "^WRONGTYPE") and DAMAGE or found)
+end
+
+-- Damage is a record that is no row of whole registers.
+local function check_record(packed)
+  local at, size = 1, #packed
+  while at <= size do
+    local rank = size - at >= 23 and byte(packed, at + 7) % 16 or 0
+    if rank < 1 or rank > 12 or (not FIXED[rank] and size - at < 25) then error(DAMAGE) end
+    at = register_end(packed, at) + 1
+  end
+  if at ~= size + 1 then error(DAMAGE) end
 end
 
 local function kind_of(register)
@@ -109,6 +130,7 @@ end
 -- Returns the join of two packed records; the run's holds its registers in order, one of a kind.
 local function join(stood, packed, threshold)
   if threshold == ZERO and (stood == "" or stood == packed) then return packed end
+  check_record(stood)
   local cells = {}
   join_into(cells, stood, threshold)
   join_into(cells, packed, threshold)
@@ -146,13 +168,13 @@ local function read_stood(key, names, all)
   local stood, known = {}, {}
   if all then
     for _, name in ipairs(names) do known[name] = true end
-    local flat = redis.call("HGETALL", key)
+    local flat = read("HGETALL", key)
     for i = 1, #flat, 2 do
       stood[flat[i]] = flat[i + 1]
       if flat[i] ~= "" and not known[flat[i]] then names[#names + 1] = flat[i] end
     end
   else
-    local values = redis.call("HMGET", key, "", unpack(names))
+    local values = read("HMGET", key, "", unpack(names))
     stood[""] = values[1] or nil
     for i, name in ipairs(names) do stood[name] = values[i + 1] or nil end
   end
@@ -165,12 +187,15 @@ local function next_key()
   return KEYS[key_at]
 end
 
--- Drops the pending writes of these courses, for an erasure of all, that the run has reached.
+-- Drops the pending writes of these courses, for an erasure of all, that the run has reached; and what is none. They are
+-- of no generation, so that no rebuild would mend them.
 local function drop_pending(key, courses, erased)
   if ARGV[5] == "pending writes" or not (erased or #courses > 0) then return end
-  local stood = read_stood(key, erased and {} or courses, erased)
+  local is_hash, stood = pcall(read_stood, key, erased and {} or courses, erased)
+  if not is_hash then return write("DEL", key) end
   for course, packed in pairs(stood) do
-    local high, low = struct.unpack(">I4I4", packed)
+    local high, low = 0, 0
+    if #packed == 9 then high, low = struct.unpack(">I4I4", packed) end
     if high * 4294967296 + low <= last then write("HDEL", key, course) end
   end
 end
@@ -199,7 +224,8 @@ local function merge_history(place, history, list, courses, names, stood, thresh
     end
   end
   if ARGV[5] == "first enrolments" and #firsts > 0 then
-    answer[#answer + 1] = { place, redis.call("GET", list), redis.call("HKEYS", history), unpack(firsts) }
+    local listed = redis.pcall("GET", list)
+    answer[#answer + 1] = { place, type(listed) == "string" and listed, read("HKEYS", history), unpack(firsts) }
   end
   return holds
 end
@@ -228,6 +254,7 @@ local function merge_learner(place, score, update)
   drop_pending(pending, names, erased)
   local stood = read_stood(history, names, erased)
   local header = stood[""] or string.rep("\0", 32)
+  if #header ~= 32 then error(DAMAGE) end
   local version = later(header, 1, sub(update, user_end + 1, user_end + 8))
   local threshold = later(header, 17, sub(update, user_end + 9, user_end + 16))
   local erasure = later(header, 25, sub(update, user_end + 17, user_end + 24))
@@ -255,7 +282,14 @@ local function merge_learner(place, score, update)
   end
 end
 
-for i = 6, #ARGV, 2 do merge_learner((i - 6) / 2, ARGV[i], ARGV[i + 1]) end
+local is_whole, trouble = pcall(function()
+  read("HLEN", KEYS[2])
+  read("ZCARD", KEYS[3])
+  read("ZCARD", KEYS[4])
+  for i = 6, #ARGV, 2 do merge_learner((i - 6) / 2, ARGV[i], ARGV[i + 1]) end
+end)
+if trouble == DAMAGE then return { "DAMAGED" } end
+if not is_whole then error(trouble, 0) end
 for _, command in ipairs(writes) do redis.call(unpack(command)) end
 for cell, by in pairs(moved) do
   if by ~= 0 and redis.call("HINCRBY", KEYS[2], cell, string.format("%d", by)) == 0 then

@@ -27,6 +27,9 @@ costs one. All may be of one learner, and Lua unpacks fewer than 8,000 fields.""
 LEARNERS_A_CALL: Final = 500
 """A script stops the server for everybody: some milliseconds."""
 
+DAMAGED: Final = "DAMAGED"
+"""Answered where the state holds what no merge wrote: a key of another type, or a record that is cut short."""
+
 _MERGE: Final = Script(Path(__file__).with_name("merge.lua"))
 _ERASED, _FEEDBACK, _PROFILE = 1, 2, 4
 _FEEDBACK_KIND: Final = int(Rank.FEEDBACK)
@@ -104,7 +107,7 @@ class Wanted(StrEnum):
 
 
 class MergeAnswer(NamedTuple):
-    """`OK`, or why nothing was merged: `GAP`, `NONCE`, `ABSENT`, `RETIRED`."""
+    """`OK`, or why nothing was merged: `GAP`, `NONCE`, `ABSENT`, `RETIRED`, `DAMAGED`."""
 
     status: str
     first_enrolments: tuple[FirstEnrolments, ...] = ()

@@ -47,9 +47,10 @@ for i = 0, (#ARGV - 3) / 4 - 1 do
   local history, list, embedding = KEYS[3 + i * 3], KEYS[4 + i * 3], KEYS[5 + i * 3]
   local user, version = ARGV[4 + i * 4], ARGV[5 + i * 4]
   local packed, vector = ARGV[6 + i * 4], ARGV[7 + i * 4]
-  local header = redis.call("HGET", history, "")
-  local stood = redis.call("GETRANGE", list, 1, 32)
-  if #stood < 32 then stood = ZEROS end
+  local header = redis.pcall("HGET", history, "")
+  if header and #header ~= 32 then header = ZEROS end -- damaged since it was read: the mark stays
+  local stood = redis.pcall("GETRANGE", list, 1, 32)
+  if #stood < 32 then stood = ZEROS end -- of another type, too
   -- A list from before the last erasure would bring back what was erased.
   local state = sub(version, 17, 32)
   local accepted = header and compare(state, sub(header, 25, 32), 1) >= 0 and replaces(version, stood)

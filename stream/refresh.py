@@ -81,13 +81,13 @@ class Refreshed(NamedTuple):
 
 
 async def read(client: Client, learners: Sequence[Marked]) -> list[Any]:
-    """Read learners at once: four hashes each."""
+    """Read learners at once: four hashes each, or what is wrong with one."""
     hashes = [
         of_learner(user_id)
         for keys, user_id in ((one.view.keys, one.user_id) for one in learners)
         for of_learner in (keys.history, keys.feedback, keys.profile, keys.activity)
     ]
-    return await ask_all(client, [("HGETALL", key) for key in hashes])
+    return await ask_all(client, [("HGETALL", key) for key in hashes], of_any_type=True)
 
 
 async def _unless_away(work: Callable[[], Awaitable[bool]]) -> bool | None:

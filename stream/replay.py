@@ -224,8 +224,8 @@ def _partition_of(view: ShardView) -> TopicPartition:
 
 def _lost(found: str) -> NotReadyError:
     return NotReadyError(
-        f"the generation that was being rebuilt is gone ({found}): Redis was emptied, or this replay stood still "
-        "for so long that another one began; repeat it"
+        f"the generation that was being rebuilt is gone or damaged ({found}): Redis was emptied or written to by "
+        "others, or this replay stood still for so long that another one began; repeat it"
     )
 
 

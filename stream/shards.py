@@ -27,7 +27,7 @@ from schemas.topics import LEARNER_EVENTS
 from stream import metrics
 from stream.dead_letters import DeadRecord, write_dead_letters
 from stream.halves import PoisonError, by_halves
-from stream.merge import JOINED, MergeAnswer, Run, Wanted, merge_span
+from stream.merge import DAMAGED, JOINED, MergeAnswer, Run, Wanted, merge_run, merge_span
 from stream.quarantine import Quarantine
 from stream.runs import CHUNK, Span, read_spans, runs_of
 from stream.view import ShardView, open_shard, read_meta
@@ -217,16 +217,19 @@ class ShardOwner:
             try:
                 end = await self._fill_to_end(shard, lost)
                 break
-            except StateChangedError:
-                logger.warning("shard %d changed while it was filled; filling it again", shard.partition)
+            except StateChangedError as error:
+                lost = str(error) == DAMAGED
+                if lost:
+                    logger.error("ALARM: the state of shard %d is damaged; it is rebuilt from the log", shard.partition)
+                else:
+                    logger.warning("shard %d changed while it was filled; filling it again", shard.partition)
             except LogTruncatedError as error:
                 metrics.LOG_LOSSES.inc()
                 logger.error("ALARM: %s; shard %d is rebuilt from what is left of the log", error, shard.partition)
                 lost = True
-                continue
             except KafkaError as error:
                 logger.warning("filling shard %d: %r; trying again", shard.partition, error)
-            lost = False
+                lost = False
             await asyncio.sleep(0.2)
         if self._owns(shard):
             shard.phase = Phase.OPEN
@@ -264,6 +267,10 @@ class ShardOwner:
             raise LogTruncatedError(
                 f"{partition.topic}:{partition.partition} holds {begin} to {end}, the state has applied {meta.applied}"
             )
+        nothing = Run(meta.applied + 1, meta.applied, {}, [], 0)
+        answer = await patiently(lambda: merge_run(self._client, view, nothing))
+        if answer.status != "OK":  # what all learners share may be damaged, with nothing to come
+            raise StateChangedError(answer.status)
         if meta.applied < shard.applied and meta.status == Status.LIVE:  # readers were shown lists of a later state
             meta = await self._close(view, meta)
         if meta.quarantine:

@@ -146,7 +146,8 @@ class Sweep:
         asked = [
             ("GETRANGE", view.keys.candidates(user_id), VERSION_AT, VERSION_AT + VERSION_BYTES - 1) for user_id in users
         ]
-        versions = await soon(lambda: ask_all(self._client, asked)) if users else []
+        versions = await soon(lambda: ask_all(self._client, asked, of_any_type=True)) if users else []
         wanted = (pack_version(Version(*serving.of(user_id).epochs, -1, -1))[:16] for user_id in users)
         pairs = zip(users, wanted, versions, strict=True)
-        return [user_id for user_id, current, version in pairs if version[:16] != current]
+        # What is of another type is no list.
+        return [one for one, current, version in pairs if not (isinstance(version, bytes) and version[:16] == current)]

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 from aiokafka import ConsumerRecord
-from redis.exceptions import ResponseError
 
 import stream.merge
 from adapters.follow import ControlLog
@@ -23,6 +22,7 @@ from stream.runs import Span
 from stream.view import read_meta
 from tests.integration.house import SHARD, House, open_house, users_of
 from tests.integration.workers import System, read_topic
+from tests.shard_state import read_counts
 from tests.waiting import until
 
 POISON: Final = "breaks-"
@@ -252,11 +252,21 @@ async def test_a_server_in_trouble_is_waited_for_and_nothing_is_quarantined(
     assert users(records, poisonous=False) <= await house.learners()
 
 
-async def test_a_damaged_state_ends_the_worker_and_quarantines_nothing(house: House) -> None:
-    before = await quarantined(house)
-    records = await append(house, "damaged", 1)
-    await house.client.set(house.keys.history(users_of("damaged", 1)[0]), "no hash")
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        await house.owner.take(records)
+@pytest.mark.parametrize("how", ["cut short", "of another type"])
+async def test_a_damaged_state_is_rebuilt_from_the_log_and_quarantines_nothing(
+    house: House, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, users = await quarantined(house), users_of(how, 3)
+    await house.owner.take(await house.append(*users))
+    history = house.keys.history(users[1])
+    if how == "cut short":
+        await house.client.hset(history, "c", "short")
+    else:
+        await house.client.delete(history)
+        await house.client.set(history, "no hash")
+    await house.owner.take(await house.append(*users))
+    await house.opened(2)
+    assert caplog.text.count("ALARM: the state of shard 1 is damaged") == 1
     assert await quarantined(house) == before
-    await house.client.flushall()
+    assert set(users) <= await house.learners()
+    assert sum((await read_counts(house.client, house.keys)).values()) == len(await house.learners())

@@ -153,6 +153,18 @@ async def test_a_state_that_is_ahead_of_the_log_is_rebuilt_with_an_alarm(
     assert meta is not None and meta.status == Status.BUILDING
 
 
+@pytest.mark.parametrize("which", ["counts", "dirty", "learners"])
+async def test_damage_to_what_all_learners_share_is_found_though_nothing_comes(house: House, which: str) -> None:
+    """Else a worker that it ended would be ended by it again."""
+    users, key = users_of(f"damaged {which}", 3), getattr(house.keys, which)
+    await house.owner.take(await house.append(*users))
+    await house.client.delete(key)
+    await house.client.set(key, "of another type")
+    house.owner.refill(house.shard)
+    await house.opened(2)
+    assert set(users) <= await house.learners() and await house.client.type(key) != b"string"
+
+
 async def test_an_owner_who_lost_the_shard_does_not_set_it_going(house: House) -> None:
     house.flow.let_go.clear()
     house.owner.refill(house.shard)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from adapters.redis import Client, connect, patiently
 from recommender.fold import Fold
@@ -152,16 +152,6 @@ async def test_a_record_quarantined_later_takes_no_version_back(client: Client, 
     assert {user: stored.header.learner_offset for user, stored in (await read_stored(client, KEYS)).items()} == {
         "u0": 3, "u1": 4, "u2": 5,
     }  # fmt: skip
-
-
-async def test_a_merge_that_breaks_has_written_nothing(client: Client, view: ShardView) -> None:
-    """There is no roll-back: the last learner's key is read before the first learner's is written."""
-    await client.delete(KEYS.history("u1"))
-    await client.set(KEYS.history("u1"), "no hash")
-    before = await contents(client)
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        await merge_run(client, view, run_of(LOG, 5, 7))
-    assert await contents(client) == before
 
 
 async def test_a_chunk_of_one_learner_and_its_erasure(client: Client) -> None:
