@@ -187,16 +187,16 @@ local function next_key()
   return KEYS[key_at]
 end
 
--- Drops the pending writes of these courses, for an erasure of all, that the run has reached; and what is none. They are
--- of no generation, so that no rebuild would mend them.
-local function drop_pending(key, courses, erased)
+-- Drops the pending writes of these courses, for an erasure of all, up to the learner's last offset in the run, also
+-- where it comes early; and what is none. They are of no generation, so that no rebuild would mend them.
+local function drop_pending(key, courses, erased, reached)
   if ARGV[5] == "pending writes" or not (erased or #courses > 0) then return end
   local is_hash, stood = pcall(read_stood, key, erased and {} or courses, erased)
   if not is_hash then return write("DEL", key) end
   for course, packed in pairs(stood) do
     local high, low = 0, 0
     if #packed == 9 then high, low = struct.unpack(">I4I4", packed) end
-    if high * 4294967296 + low <= last then write("HDEL", key, course) end
+    if high * 4294967296 + low <= reached then write("HDEL", key, course) end
   end
 end
 
@@ -231,11 +231,11 @@ local function merge_history(place, history, list, courses, names, stood, thresh
 end
 
 -- Joins feedback or profile registers; answers where the update goes on, and whether any register is left.
-local function merge_beside(update, at, given, erased, threshold, pending)
+local function merge_beside(update, at, given, erased, threshold, pending, reached)
   if not (given or erased) then return at, false end
   local key, fields, names, holds = next_key(), {}, {}, false
   if given then fields, names, at = read_fields(update, at + 2, u16(update, at)) end
-  if pending and not erased then drop_pending(pending, names, false) end
+  if pending and not erased then drop_pending(pending, names, false, reached) end
   local stood = read_stood(key, names, erased)
   for _, name in ipairs(names) do
     local joined = join_field(key, name, stood[name] or "", fields[name] or "", threshold)
@@ -249,9 +249,9 @@ local function merge_learner(place, score, update)
   local erased = flags % 2 == ERASED
   local user_end = 2 + byte(update, 2)
   local user = sub(update, 3, user_end)
-  local history, list, pending = next_key(), next_key(), next_key()
+  local history, list, pending, reached = next_key(), next_key(), next_key(), tonumber(score)
   local courses, names, at = read_fields(update, user_end + 27, u16(update, user_end + 25))
-  drop_pending(pending, names, erased)
+  drop_pending(pending, names, erased, reached)
   local stood = read_stood(history, names, erased)
   local header = stood[""] or string.rep("\0", 32)
   if #header ~= 32 then error(DAMAGE) end
@@ -263,7 +263,7 @@ local function merge_learner(place, score, update)
   for _, flag in ipairs({ FEEDBACK, PROFILE }) do
     local held
     local given = math.floor(flags / flag) % 2 == 1
-    at, held = merge_beside(update, at, given, erased, threshold, flag == FEEDBACK and pending)
+    at, held = merge_beside(update, at, given, erased, threshold, flag == FEEDBACK and pending, reached)
     holds = holds or held
   end
 

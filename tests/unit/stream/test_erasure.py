@@ -150,6 +150,8 @@ async def test_counts_after_an_erasure_are_those_of_a_log_without_the_learner(
 
 async def test_a_generation_that_nobody_feeds_is_erased_by_hand(client: Client) -> None:
     await _with_old(client, BESIDE)
+    beyond: Any = pack_pending(Pending(ERASURE.offset, Rank.ENROLLED))  # of what this generation has applied
+    await client.hset(BESIDE.pending("u"), "beyond", beyond)
     standing = await look(client, BESIDE, ERASURE)
     assert standing.is_fed and not standing.is_erased(ERASURE)
     await finish(client, standing, ERASURE)
