@@ -20,6 +20,7 @@ from schemas.candidates import unpack_candidates, unpack_version
 from schemas.keys import ShardKeys
 from schemas.quality import KEPT_DAYS, SHARED, Slot, Tally, fields_of, history_of, tally_of
 from stream import metrics
+from stream.halves import PoisonError, breaking
 from stream.merge import FirstEnrolments, LearnerUpdate
 from stream.serving import Serving, ServingRoom
 from stream.trials import Trial, Trials
@@ -108,13 +109,14 @@ class Quality:
             shard, firsts, serving, trial = self._waiting.popleft()
             tallies = found.setdefault(shard, {})
             try:
-                for place_in, place in judge(firsts, serving.recommender, serving.model_epoch):
-                    slot, tally = self._judged(place_in, firsts.user_id), tally_of(place)
-                    tallies[slot] = tallies.get(slot, Tally()).plus(tally)
-                    metrics.count_test(slot, tally)
-                if trial:
-                    self._trials.judge(trial, firsts, serving.recommender)
-            except ValueError as error:
+                with breaking():
+                    for place_in, place in judge(firsts, serving.recommender, serving.model_epoch):
+                        slot, tally = self._judged(place_in, firsts.user_id), tally_of(place)
+                        tallies[slot] = tallies.get(slot, Tally()).plus(tally)
+                        metrics.count_test(slot, tally)
+                    if trial:
+                        self._trials.judge(trial, firsts, serving.recommender)
+            except PoisonError as error:  # a list may be damaged in any way; it costs a part of a sample
                 logger.warning("a list was not judged: %s", error)
             await asyncio.sleep(0)
         return found

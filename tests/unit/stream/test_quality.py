@@ -123,9 +123,11 @@ async def test_what_waits_is_judged_and_added_up_by_shard(
 ) -> None:
     monkeypatch.setattr(quality, "_PAUSE_S", 0.01)
     judged, updates = quality_of(client, house), {"u": LearnerUpdate()}
-    rubbish = FirstEnrolments("u", b"\x63" + packed(LISTED)[1:], frozenset(), ("c01",))
+    whole = packed(LISTED)
+    damaged = (b"\x63" + whole[1:], whole[:20], whole[:60] + b"c01", whole[: whole.index(b"c00") - 60] + b"c01")
+    rubbish = [FirstEnrolments("u", one, frozenset(), ("c01",)) for one in damaged]
     for place in (0, 2, 49, 60):
-        judged.take(3, [rubbish, FirstEnrolments("u", packed(LISTED), frozenset(), (f"c{place:02d}",))], updates)
+        judged.take(3, [*rubbish, FirstEnrolments("u", packed(LISTED), frozenset(), (f"c{place:02d}",))], updates)
     judged.take(1, [FirstEnrolments("u", None, frozenset(), ("c05",))], updates)
     house.room.take_counts({"c05": {10: 1}})  # the very enrolment; it does not speak for itself
     task = asyncio.create_task(judged.run())
