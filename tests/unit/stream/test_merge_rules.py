@@ -19,7 +19,7 @@ from schemas.pending import Pending, pack_pending
 from schemas.registers import Rank
 from schemas.settings import Connections
 from schemas.topics import LEARNER_EVENTS
-from stream.merge import Wanted, join_run, merge_run
+from stream.merge import JOINED, Wanted, by_learners, join_run, merge_run
 from stream.view import ShardView, open_shard, read_meta
 from tests import reference
 from tests.reference import Logged
@@ -94,6 +94,15 @@ async def test_a_run_that_overlaps_is_merged(client: Client, view: ShardView) ->
     assert await read_counts(client, KEYS) == reference.counts(LOG[:9])
 
 
+async def test_an_early_part_of_a_run_that_overlaps_takes_applied_nowhere(client: Client, view: ShardView) -> None:
+    *early, last = by_learners(run_of(LOG, 2, 8), 1)
+    for part in early:
+        assert (await merge_run(client, view, part)).status == "OK"
+        assert await applied(client) == 4
+    assert (await merge_run(client, view, last)).status == "OK"
+    assert await applied(client) == 8
+
+
 async def test_a_run_without_events_moves_on(client: Client, view: ShardView) -> None:
     """Offsets may be missing: aborted transactions, or nothing but dead letters."""
     await merge(client, view, [*LOG[:5]], 5, 90)
@@ -156,12 +165,12 @@ async def test_a_record_quarantined_later_takes_no_version_back(client: Client, 
 
 async def test_a_chunk_of_one_learner_and_its_erasure(client: Client) -> None:
     """More fields than Lua can unpack at once must never meet in one command."""
-    count = 9_000
+    count = 2 * JOINED
     log = enrolments(count, users=1)
     log.append(Logged(Erased(event_id="x", user_id="u0", occurred_at=0), 0))
     view, _ = await open_shard(client, KEYS, 0)
-    for first in range(0, count, 1_000):
-        await merge(client, view, log, first, first + 999)
+    for first in range(0, count, JOINED):
+        await merge(client, view, log, first, first + JOINED - 1)
     assert len(await read_counts(client, KEYS)) == count
     await merge(client, view, log, count, count)
     assert await read_learners(client, KEYS) == reference.learners(log)
