@@ -124,11 +124,11 @@ async def test_a_list_of_another_type_is_none(client: Client, view: ShardView, l
     await client.hset(KEYS.candidates("u"), "no", "list")
     answer = await merged(client, view, log, enrolled("u", "c01"))
     assert [one.stood_before for one in answer.first_enrolments] == [None]
-    await Refresher(client, 5, 8).sweep(view, serving(6, 3), "", 8)
+    stood = await Refresher(client, 5, 8).sweep(view, serving(6, 3), "", 8)
     assert await listed(client, "u"), "it was replaced"
     await client.delete(KEYS.candidates("u"))
     await client.hset(KEYS.candidates("u"), "no", "list")
-    await Refresher(client, 5, 8).sweep(view, serving(7, 3), "", 8)
+    await Refresher(client, 5, 8).sweep(view, serving(7, 3), stood, 8)
     assert await listed(client, "u"), "a sweep counts it as behind"
 
 
