@@ -7,13 +7,15 @@ from typing import Any, Final
 
 import pytest
 
+import stream.replay
+from adapters.redis import Client
 from schemas.candidates import unpack_candidates
 from schemas.errors import ConfigurationError, NotReadyError
 from schemas.events import Enrolled, Erased, LearnerEvent
 from schemas.keys import SHARED_META, ShardKeys
 from schemas.meta import Status
 from stream.digest import DigestResult, digest_as_of, live_digest
-from stream.merge import merge_run
+from stream.merge import merge_run, merge_span
 from stream.replay import Rebuild, rebuild
 from stream.view import ShardView
 from tests import reference
@@ -94,6 +96,17 @@ async def test_another_state_is_not_swapped_in_unless_that_is_wanted(tools: Tool
 async def old_views(tools: Tools, generation: int) -> list[ShardView]:
     metas = await tools.system.metas(tools.client, generation)
     return [ShardView(ShardKeys(shard, generation), meta.nonce) for shard, meta in enumerate(metas) if meta]
+
+
+async def test_a_rebuild_that_is_damaged_meanwhile_is_given_up(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def damaging(client: Client, view: ShardView, *args: Any, **settings: Any) -> Any:
+        await client.set(view.keys.counts, "of another type")
+        return await merge_span(client, view, *args, **settings)
+
+    monkeypatch.setattr(stream.replay, "merge_span", damaging)
+    with pytest.raises(NotReadyError, match="DAMAGED"):
+        await rebuild(tools.system.connections)
+    assert not await keys_of(tools.client, await tools.generation() + 1)
 
 
 async def test_a_swap_takes_readers_and_owners_to_the_new_generation(tools: Tools) -> None:
