@@ -271,3 +271,15 @@ async def test_the_channel_says_whose_list_was_replaced(client: Client, view: Sh
         messages = [await channel.get_message(timeout=1) for _ in range(2)]
         said = [msgspec.msgpack.decode(one["data"]) for one in messages if one and one["type"] == "message"]
         assert said == [["ü", "gone"]]
+
+
+@pytest.mark.parametrize(
+    "damage", [("HSET", KEYS.history("u"), HEADER_FIELD, "short"), ("SET", KEYS.history("u"), "x")]
+)
+async def test_a_history_that_was_damaged_since_it_was_read_keeps_the_mark(
+    client: Client, view: ShardView, damage: tuple[str, ...]
+) -> None:
+    await put_learner(client, "u", None)
+    await client.execute_command(*damage)
+    assert await publish(client, view, Offer("u", Version(1, 1, 4, 4))) == "1"
+    assert await is_marked(client, "u")
