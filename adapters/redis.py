@@ -138,13 +138,15 @@ async def patiently(call: Callable[[], Awaitable[T]], for_s: float | None = None
     """
     delay_s = 0.05
     try:
-        async with asyncio.timeout(for_s):
+        async with asyncio.timeout(for_s) as limit:
             while True:
                 try:
                     return await call()
                 except RedisError as error:
                     if not is_passing(error):
                         raise
+                    if limit.expired():  # and the client has lost the cancellation, see `end_tasks`
+                        raise TimeoutError from None
                     logger.warning("Redis is unavailable: %s; trying again in %.2f s", error, delay_s)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, 1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters import redis
 from adapters.redis import (
@@ -132,6 +133,17 @@ async def test_a_dead_server_is_waited_for(tmp_path: Path) -> None:
         with running_redis(tmp_path) as again:
             assert again.redis_url == server.redis_url
             assert await asyncio.wait_for(reading, 10) == b"kept"
+
+
+async def test_patience_ends_although_the_client_loses_the_cancellation() -> None:
+    async def losing() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RedisTimeoutError from None
+
+    with pytest.raises(RedisTimeoutError, match=r"within 0\.05 s"):
+        await asyncio.wait_for(patiently(losing, for_s=0.05), 10)
 
 
 async def test_more_commands_than_connections_wait_for_their_turn(client: Client) -> None:
