@@ -86,6 +86,7 @@ async def _furnish(system: System) -> None:
         while (await client.hget(SHARED_META, "counted")) != applied.encode():
             assert time.monotonic() < end_s
             await asyncio.sleep(0.05)
+        await asyncio.sleep(2)  # that one worker has summed the counts; the other does each .3 s
         epoch = await append_control(system.stack.bootstrap_servers, ModelPromoted(version="m-0"))
         while (await client.hget(SHARED_META, "model_epoch")) != str(epoch).encode():
             assert time.monotonic() < end_s
